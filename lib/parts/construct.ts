@@ -1,0 +1,136 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { ScheduleFired } from "../runtime/events.ts";
+import type { Handler } from "../runtime/handler.ts";
+import { type Problem, refuse } from "../shared/problem.ts";
+import { type BucketSpec, bucketPlan } from "./bucket.ts";
+import { Cloud, evaluation } from "./cloud.ts";
+import { type AnyFunctionSpec, type FunctionSpec, functionPlan } from "./function.ts";
+import { type MonitorSpec, monitorPlan } from "./monitor.ts";
+import { type Bucket, type FunctionPart, type Monitor, Part, type Queue, type Schedule, type Secret, type Table, type TaskPart, type Volume } from "./part.ts";
+import type { ConstructPlan, PartKind, PartPlan, PlanOf, SourcePlan } from "./plan.ts";
+import { type QueueSpec, queuePlan } from "./queue.ts";
+import { type ScheduleSpec, schedulePlan } from "./schedule.ts";
+import { type SecretSpec, secretPlan } from "./secret.ts";
+import type { Source } from "./source.ts";
+import { type TableSpec, tablePlan } from "./table.ts";
+import { type TaskSpec, taskPlan } from "./task.ts";
+import { type VolumeSpec, volumePlan } from "./volume.ts";
+
+/** What every construct takes. */
+export interface ConstructArgs {
+  /** Where it runs. @default the parent construct's cloud */
+  readonly cloud?: Cloud;
+  /** The stem of physical names: keep it when you rename the construct, and nothing is replaced. @default the name */
+  readonly id?: string;
+}
+
+/** Names of a part about to be declared. */
+export interface PartNames {
+  readonly name: string;
+  readonly stem: string;
+  readonly construct: string;
+  readonly cloud: string;
+}
+
+/**
+ * The base of every construct. A constructor declares parts, says what else is wrong, and calls `build`: the cloud
+ * then checks all parts, reports every problem in one error, and only then makes anything.
+ */
+export abstract class Construct extends pulumi.ComponentResource {
+  readonly cloud: Cloud;
+  readonly plan: ConstructPlan;
+  readonly #declared: Part[] = [];
+
+  constructor(type: string, name: string, { cloud, id = name }: ConstructArgs, opts: pulumi.ComponentResourceOptions = {}) {
+    super(`millrace:constructs:${type}`, name, {}, opts);
+    const parent = opts.parent instanceof Construct ? opts.parent : undefined;
+    const chosen = cloud ?? parent?.cloud;
+    if (!chosen) throw new Error(`${name}.cloud: name the cloud it runs on, for example { cloud: local() }`);
+    this.cloud = chosen;
+    this.plan = { name, type, id, cloud: chosen.plan.name, ...(parent && { parent: parent.plan.name }) };
+    if (chosen.constructs.some((other) => other.name === name)) {
+      throw new Error(`${name}: there is a construct of this name already; names are unique in a stack`);
+    }
+    chosen.constructs.push(this.plan);
+  }
+
+  protected bucket(id: string, spec: BucketSpec = {}): Bucket {
+    return this.#declare(bucketPlan(this.#names(id), spec));
+  }
+
+  protected queue(id: string, spec: QueueSpec = {}): Queue {
+    return this.#declare(queuePlan(this.#names(id), spec));
+  }
+
+  protected table(id: string, spec: TableSpec = {}): Table {
+    return this.#declare(tablePlan(this.#names(id), spec));
+  }
+
+  protected volume(id: string, spec: VolumeSpec = {}): Volume {
+    return this.#declare(volumePlan(this.#names(id), spec));
+  }
+
+  protected secret(id: string, spec: SecretSpec): Secret {
+    return this.#declare(secretPlan(this.#names(id), spec));
+  }
+
+  protected schedule(id: string, spec: ScheduleSpec): Schedule {
+    return this.#declare(schedulePlan(this.#names(id), spec));
+  }
+
+  protected monitor(id: string, spec: MonitorSpec): Monitor {
+    return this.#declare(monitorPlan(this.#names(id), spec));
+  }
+
+  protected function<H extends Handler<never, never, never, unknown, never>>(id: string, spec: FunctionSpec<H>): FunctionPart {
+    return this.#function(id, spec as AnyFunctionSpec);
+  }
+
+  /** A task and its functions: `<id>` runs it, `<id>-dispatch` turns events into submits. */
+  protected task<H extends Handler<never, never, never, unknown, never>>(id: string, spec: TaskSpec<H>): TaskPart {
+    const names = this.#names(id);
+    const { plan, worker, dispatcher, destinations } = taskPlan(names, spec as never);
+    this.#function(`${id}-work`, worker);
+    for (const [suffix, destination] of destinations) this.#function(`${id}-${suffix}`, destination);
+    const task = this.#declare(plan);
+    this.#function(`${id}-dispatch`, dispatcher(task));
+    return task;
+  }
+
+  /** Checks all that was declared, with what the construct itself found wrong, then builds it. */
+  protected build(problems: readonly Problem[] = []): void {
+    const parts = this.#declared.splice(0);
+    const found = [...problems, ...this.cloud.check(parts)];
+    const gathered = evaluation();
+    if (gathered) gathered.problems.push(...found);
+    else refuse(found);
+    if (found.length > 0) return;
+    for (const part of parts) part.built = buildPart(this.cloud, part, this);
+    this.registerOutputs(Object.fromEntries(parts.map((part) => [part.name, part.id])));
+  }
+
+  #function(id: string, spec: AnyFunctionSpec): FunctionPart {
+    const sources = [spec.when ?? []].flat().map((source, index, { length }) => this.#source(length > 1 ? `${id}-schedule-${index + 1}` : `${id}-schedule`, source));
+    return this.#declare(functionPlan(this.#names(id), spec, sources));
+  }
+
+  /** A source's plan; a bare timing gets a schedule part of its own. */
+  #source(id: string, source: Source): SourcePlan {
+    return source.plan ?? { type: "schedule.fired", schedule: this.schedule(id, { timing: source as Source<ScheduleFired> }).name };
+  }
+
+  #declare<Plan extends PartPlan>(plan: Plan): Part<Plan> {
+    if (this.cloud.parts.has(plan.name)) throw new Error(`${plan.name}: there is a part of this name already; names are unique in a stack`);
+    const part = new Part(plan);
+    this.cloud.parts.set(plan.name, part);
+    this.#declared.push(part);
+    return part;
+  }
+
+  #names(id: string): PartNames {
+    return { name: `${this.plan.name}-${id}`, stem: `${this.plan.id}-${id}`, construct: this.plan.name, cloud: this.cloud.plan.name };
+  }
+}
+
+const buildPart = <Kind extends PartKind>(cloud: Cloud, part: Part<PlanOf<Kind>>, parent: Construct) =>
+  cloud.driver.build[part.kind as Kind](cloud.scope(part, parent), part.plan);

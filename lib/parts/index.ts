@@ -1,0 +1,17 @@
+export type { BucketSpec } from "./bucket.ts";
+export { Cloud, type CloudDriver, type CloudSettings, type Scope } from "./cloud.ts";
+export { type Code, code } from "./code.ts";
+export { Construct, type ConstructArgs } from "./construct.ts";
+export type { Backoff, FunctionSpec, Machine } from "./function.ts";
+export { all, control, invoke, type Link, mount, read, receive, remove, send, submit, write } from "./link.ts";
+export type { Alarm, MonitorSpec } from "./monitor.ts";
+export type { Bucket, Built, FunctionPart, Monitor, Part, Queue, Schedule, Secret, Table, TaskPart, Volume } from "./part.ts";
+export type { Plan, PartPlan, PartKind, CloudKind } from "./plan.ts";
+export type { QueueSpec } from "./queue.ts";
+export type { ScheduleSpec } from "./schedule.ts";
+export type { SecretSpec } from "./secret.ts";
+export { created, cron, every, fired, received, type Source } from "./source.ts";
+export type { Fact, LimitName, OptionFact, PartFact, Support } from "./support.ts";
+export type { TableSpec } from "./table.ts";
+export type { Hook, HookSpec, TaskBehavior, TaskSpec } from "./task.ts";
+export type { VolumeSpec } from "./volume.ts";

@@ -1,0 +1,34 @@
+import { type Duration, toSeconds } from "../shared/duration.ts";
+import type { PartNames } from "./construct.ts";
+import { DEFAULTS } from "./defaults.ts";
+import type { Queue } from "./part.ts";
+import type { QueuePlan } from "./plan.ts";
+
+/** A queue: at least once, in no promised order. */
+export interface QueueSpec {
+  /** How long a received message stays hidden from other receivers. @default "1 minute" */
+  readonly visibility?: Duration;
+  /** How long a message is kept. @default "4 days" */
+  readonly retention?: Duration;
+  /** How long every message waits before it can be received. @default it can be received at once */
+  readonly delay?: Duration;
+  /** Receives before a message goes to `deadLetters`. @default 5 */
+  readonly attempts?: number;
+  /** Where messages go that failed every attempt. @default they come back until `retention` ends */
+  readonly deadLetters?: Queue;
+  /** A queue you have already, by its physical name: used as it is, never changed. @default a new one is made */
+  readonly existing?: string;
+}
+
+export function queuePlan(names: PartNames, spec: QueueSpec): QueuePlan {
+  const { visibility, retention, delay, attempts = DEFAULTS.queueAttempts, deadLetters, existing } = spec;
+  return {
+    kind: "queue",
+    ...names,
+    visibility: visibility === undefined ? DEFAULTS.queueVisibility : toSeconds(visibility),
+    retention: retention === undefined ? DEFAULTS.queueRetention : toSeconds(retention),
+    delay: delay === undefined ? 0 : toSeconds(delay),
+    ...(deadLetters && { attempts, deadLetters: deadLetters.name }),
+    ...(existing !== undefined && { existing }),
+  };
+}

@@ -1,0 +1,55 @@
+import type { BucketCreated, QueueReceived, ScheduleFired } from "../runtime/events.ts";
+import { type Duration, toSeconds } from "../shared/duration.ts";
+import type { Bucket, Queue, Schedule } from "./part.ts";
+import type { SourcePlan, TimingPlan } from "./plan.ts";
+import { parseCron } from "../shared/cron.ts";
+
+declare const event: unique symbol;
+
+/** What starts a function, as data; the function's cloud binds it. */
+export interface Source<Event = unknown> {
+  /** Absent in a timing that has no schedule part yet; the construct makes one. */
+  readonly plan?: SourcePlan;
+  readonly timing?: TimingPlan;
+  readonly [event]?: Event;
+}
+
+/**
+ * An object was put into the bucket.
+ *
+ * @example
+ * when: created(uploads, { prefix: "in/", suffix: ".mp4" })
+ */
+export const created = (
+  bucket: Bucket,
+  { prefix = "", suffix = "" }: { readonly prefix?: string; readonly suffix?: string } = {},
+): Source<BucketCreated> => ({ plan: { type: "bucket.created", bucket: bucket.name, prefix, suffix } });
+
+/**
+ * Messages came into the queue; one that fails is received again, up to the queue's `attempts`.
+ *
+ * @param options.batch most messages in one invocation. @default 1
+ * @param options.window longest wait for a batch to fill. @default none
+ */
+export const received = (
+  queue: Queue,
+  { batch = 1, window = "0 seconds" }: { readonly batch?: number; readonly window?: Duration } = {},
+): Source<QueueReceived> => ({ plan: { type: "queue.received", queue: queue.name, batch, window: toSeconds(window) } });
+
+/** A schedule part came round. */
+export const fired = (schedule: Schedule): Source<ScheduleFired> => ({ plan: { type: "schedule.fired", schedule: schedule.name } });
+
+/** Again and again after that time: `every("5 minutes")`. */
+export const every = (interval: Duration): Source<ScheduleFired> => ({ timing: { every: toSeconds(interval) } });
+
+/**
+ * At times given by five fields: minute, hour, day of month, month, day of week.
+ *
+ * @param options.timeZone an IANA name. @default UTC
+ * @example
+ * cron("0 4 * * *", { timeZone: "Asia/Shanghai" })
+ */
+export function cron(expression: string, { timeZone = "UTC" }: { readonly timeZone?: string } = {}): Source<ScheduleFired> {
+  parseCron(expression, timeZone);
+  return { timing: { cron: expression, timeZone } };
+}

@@ -1,0 +1,153 @@
+import type { Readable } from "node:stream";
+import type { Task, TaskFilter, TaskPage, SubmitOptions } from "./tasks/task.ts";
+
+/** What a bucket says of an object. */
+export interface ObjectInfo {
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Changes whenever the content does. */
+  readonly etag: string;
+  /** ISO 8601. */
+  readonly modified: string;
+  readonly contentType?: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface GetOptions {
+  /** First and last byte, both included. @default the whole object */
+  readonly range?: readonly [first: number, last: number];
+  /** Refused (`conflict`) if the object's etag is another one. */
+  readonly ifMatch?: string;
+}
+
+/** Reads objects. A missing object is `undefined` to `head` and a `not-found` error to all else. */
+export interface BucketReader {
+  /** The bucket's logical name. */
+  readonly bucket: string;
+  head(key: string): Promise<ObjectInfo | undefined>;
+  get(key: string, options?: GetOptions): Promise<Uint8Array>;
+  stream(key: string, options?: GetOptions): Promise<Readable>;
+  /** A path that holds the object's content until the invocation ends; not to be written to. */
+  file(key: string, options?: Pick<GetOptions, "ifMatch">): Promise<string>;
+  /** In the keys' byte order; `next` goes into `after`. @default at most 1,000 objects */
+  list(options?: { readonly prefix?: string; readonly after?: string; readonly limit?: number }): Promise<{
+    readonly objects: readonly ObjectInfo[];
+    readonly next?: string;
+  }>;
+}
+
+export interface PutOptions {
+  /** @default application/octet-stream */
+  readonly contentType?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Refused (`conflict`) unless the object's etag is this one. */
+  readonly ifMatch?: string;
+  /** `"*"`: refused (`conflict`) if there is an object already. */
+  readonly ifNoneMatch?: "*";
+}
+
+/** Writes objects. An object appears whole or not at all. */
+export interface BucketWriter {
+  readonly bucket: string;
+  put(key: string, body: Uint8Array | string | Readable, options?: PutOptions): Promise<ObjectInfo>;
+  /** Puts a file's content; the file may be moved away. */
+  putFile(key: string, path: string, options?: PutOptions): Promise<ObjectInfo>;
+}
+
+/** Removes objects; removing what is not there is no error. */
+export interface BucketRemover {
+  readonly bucket: string;
+  remove(key: string): Promise<void>;
+}
+
+export interface SendOptions {
+  readonly attributes?: Readonly<Record<string, string>>;
+  /** Seconds until it can be received. @default at once */
+  readonly delay?: number;
+  /** A second message with the same key is not queued again, where the cloud can tell. */
+  readonly deduplication?: string;
+}
+
+export interface QueueSender {
+  readonly queue: string;
+  /** The message's id. */
+  send(body: string, options?: SendOptions): Promise<string>;
+}
+
+export interface Message {
+  readonly id: string;
+  readonly body: string;
+  readonly attributes: Readonly<Record<string, string>>;
+  readonly receives: number;
+  /** ISO 8601. */
+  readonly time: string;
+  /** What `acknowledge` and `extend` want; another one at every delivery. */
+  readonly receipt: string;
+}
+
+export interface QueueReceiver {
+  readonly queue: string;
+  /** Up to `limit` messages that are hidden from others until acknowledged or their visibility ends. */
+  receive(options?: { readonly limit?: number }): Promise<readonly Message[]>;
+  acknowledge(receipt: string): Promise<void>;
+  /** Keeps the message hidden for that many seconds from now; 0 gives it back. */
+  extend(receipt: string, seconds: number): Promise<void>;
+}
+
+export interface Row<Value = unknown> {
+  readonly partition: string;
+  readonly sort: string;
+  readonly value: Value;
+  /** Changes with every put. */
+  readonly version: string;
+  /** Milliseconds since 1970; an expired row is never answered. */
+  readonly expires?: number;
+}
+
+export interface TableReader {
+  get<Value>(partition: string, sort: string): Promise<Row<Value> | undefined>;
+  /** Rows of one partition in the byte order of `sort`; `next` goes into `after`. @default at most 1,000 rows */
+  query<Value>(
+    partition: string,
+    options?: { readonly prefix?: string; readonly after?: string; readonly limit?: number },
+  ): Promise<{ readonly rows: readonly Row<Value>[]; readonly next?: string }>;
+}
+
+export interface TableWriter {
+  /** The new version. `ifVersion` refuses (`conflict`) a row of another version; `"absent"`, any row. */
+  put(
+    partition: string,
+    sort: string,
+    value: unknown,
+    options?: { readonly ifVersion?: string; readonly expires?: number },
+  ): Promise<string>;
+  remove(partition: string, sort: string, options?: { readonly ifVersion?: string }): Promise<void>;
+}
+
+export interface SecretReader {
+  value(): Promise<string>;
+}
+
+/** A folder that outlives the invocation and is shared by every function that mounts it. */
+export interface VolumeMount {
+  readonly path: string;
+}
+
+export interface FunctionInvoker<Payload = unknown, Result = unknown> {
+  /** Waits for the answer. */
+  invoke(payload: Payload): Promise<Result>;
+}
+
+/** Starts tasks; what a dispatcher is given. */
+export interface TaskSubmitter {
+  submit(id: string, payload: unknown, options?: SubmitOptions): Promise<Task>;
+}
+
+/** Watches and steers tasks. */
+export interface TaskController {
+  get(id: string): Promise<Task | undefined>;
+  list(filter?: TaskFilter): Promise<TaskPage>;
+  stop(id: string): Promise<Task>;
+  retry(id: string): Promise<Task>;
+}

@@ -1,0 +1,31 @@
+/** One thing that is wrong with what the user wrote: where, what was given, what is allowed. */
+export interface Problem {
+  /** The construct or part and its field: `videos.formats[0].height`. */
+  readonly path: string;
+  /** What must hold, in the user's words. */
+  readonly message: string;
+  readonly given?: unknown;
+  readonly allowed?: string;
+}
+
+/** Everything that is wrong, in one error. */
+export class ProblemsError extends Error {
+  override readonly name = "ProblemsError";
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super([`${problems.length} ${problems.length === 1 ? "problem" : "problems"}`, ...problems.map(formatProblem)].join("\n  "));
+    this.problems = problems;
+  }
+}
+
+/** A problem on one line: `videos.timeout: … (given "2 days"; allowed: up to 24 hours)`. */
+export function formatProblem({ path, message, given, allowed }: Problem): string {
+  const facts = [given !== undefined && `given ${JSON.stringify(given)}`, allowed && `allowed: ${allowed}`].filter(Boolean);
+  return `${path}: ${message}${facts.length > 0 ? ` (${facts.join("; ")})` : ""}`;
+}
+
+/** Throws every problem at once, or does nothing. */
+export function refuse(problems: readonly Problem[]): void {
+  if (problems.length > 0) throw new ProblemsError(problems);
+}
