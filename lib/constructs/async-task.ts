@@ -1,7 +1,15 @@
 import type { ComponentResourceOptions } from "@pulumi/pulumi";
+import {
+  Construct,
+  type ConstructArgs,
+  type FunctionPart,
+  type Monitor,
+  type Queue,
+  type TaskPart,
+  type TaskSpec,
+} from "../parts/index.ts";
 import type { FunctionInvoked } from "../runtime/events.ts";
 import type { Handler } from "../runtime/handler.ts";
-import { Construct, type ConstructArgs, type FunctionPart, type Monitor, type Queue, type TaskPart, type TaskSpec } from "../parts/index.ts";
 
 /** Settings of {@link AsyncTask}: the task itself, and the cloud it runs on. */
 export type AsyncTaskArgs<H> = ConstructArgs & TaskSpec<H>;
@@ -22,19 +30,22 @@ export type AsyncTaskArgs<H> = ConstructArgs & TaskSpec<H>;
  * });
  */
 export class AsyncTask<H extends Handler<FunctionInvoked, never, never, unknown, never>> extends Construct {
-  /** Submit to it by `TaskClient`, or link it: `submit(resize.task)`. */
-  readonly task: TaskPart;
+  /** Submit to it by `TaskClient`, or link it: `submit(resize.runs)`. */
+  readonly runs: TaskPart;
   /** One envelope for every run that failed, was stopped or expired. */
   readonly failures: Queue;
-  readonly monitor: Monitor;
+  /** Alarms on the first failure. */
+  readonly alarms: Monitor;
 
   constructor(name: string, args: AsyncTaskArgs<H>, opts?: ComponentResourceOptions) {
     super("AsyncTask", name, args, opts);
-    const { onFailure = [] } = args;
 
     this.failures = this.queue("failures");
-    this.task = this.task_(args, [this.failures, ...[onFailure].flat()]);
-    this.monitor = this.monitor("alarms", { alarms: [{ part: this.task, metric: "failures", above: 0 }] });
+    this.runs = this.task("task", {
+      ...args,
+      onFailure: [this.failures, ...[args.onFailure ?? []].flat()],
+    } as TaskSpec<H>);
+    this.alarms = this.monitor("alarms", { alarms: [{ part: this.runs, metric: "failures", above: 0 }] });
 
     this.build();
   }

@@ -14,7 +14,10 @@ export interface BucketSpec {
   readonly existing?: string;
 }
 
-export const bucketPlan = (names: PartNames, { expires, versioned = false, removable = false, existing }: BucketSpec): BucketPlan => ({
+export const bucketPlan = (
+  names: PartNames,
+  { expires, versioned = false, removable = false, existing }: BucketSpec,
+): BucketPlan => ({
   kind: "bucket",
   ...names,
   ...(expires !== undefined && { expires: toSeconds(expires) }),

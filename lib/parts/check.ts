@@ -16,13 +16,22 @@ function checkPart(part: PartPlan, { title, parts }: Support): readonly Problem[
 }
 
 /** Left out, off, or empty is always allowed. */
-const isAsked = (given: unknown): boolean => given !== undefined && given !== false && !(Array.isArray(given) && given.length === 0);
+const isAsked = (given: unknown): boolean =>
+  given !== undefined && given !== false && !(Array.isArray(given) && given.length === 0);
 
-function checkOption(path: string, given: unknown, { level, how, min, max, values }: OptionFact, title: string): readonly Problem[] {
+function checkOption(
+  path: string,
+  given: unknown,
+  { level, how, min, max, values }: OptionFact,
+  title: string,
+): readonly Problem[] {
   if (level === "refused") return [{ path, message: `${title} refuses this: ${how}`, given }];
-  if (values && !values.includes(given as never)) return [{ path, message: `${title} does not allow this`, given, allowed: values.join(", ") }];
+  if (values && !values.includes(given as never))
+    return [{ path, message: `${title} does not allow this`, given, allowed: values.join(", ") }];
   if (typeof given !== "number" || (given >= (min ?? -Infinity) && given <= (max ?? Infinity))) return [];
-  const allowed = [min !== undefined && `at least ${min}`, max !== undefined && `at most ${max}`].filter(Boolean).join(", ");
+  const allowed = [min !== undefined && `at least ${min}`, max !== undefined && `at most ${max}`]
+    .filter(Boolean)
+    .join(", ");
   return [{ path, message: `outside what ${title} allows: ${how}`, given, allowed }];
 }
 
@@ -32,9 +41,18 @@ function checkSources(part: PartPlan, { title, sources, limits }: Support): read
     const fact: Fact = sources[source.type];
     const longest = source.type === "queue.received" ? limits.eventFunctionSeconds?.value : undefined;
     return [
-      ...(fact.level === "refused" ? [{ path: `${part.name}.when`, message: `${title} has no ${source.type}: ${fact.how}` }] : []),
+      ...(fact.level === "refused"
+        ? [{ path: `${part.name}.when`, message: `${title} has no ${source.type}: ${fact.how}` }]
+        : []),
       ...(longest !== undefined && part.timeout > longest
-        ? [{ path: `${part.name}.timeout`, message: `a function that a queue starts on ${title}`, given: part.timeout, allowed: `at most ${longest} seconds; hand longer work to a task` }]
+        ? [
+            {
+              path: `${part.name}.timeout`,
+              message: `a function that a queue starts on ${title}`,
+              given: part.timeout,
+              allowed: `at most ${longest} seconds; hand longer work to a task`,
+            },
+          ]
         : []),
     ];
   });

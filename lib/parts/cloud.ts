@@ -77,7 +77,13 @@ export class Cloud extends pulumi.ComponentResource {
 
   /** @internal everything wrong with parts on this cloud */
   check(parts: readonly Part[]): readonly Problem[] {
-    return [...checkParts(parts.map(({ plan }) => plan), this.driver.support), ...(this.driver.check?.(parts) ?? [])];
+    return [
+      ...checkParts(
+        parts.map(({ plan }) => plan),
+        this.driver.support,
+      ),
+      ...(this.driver.check?.(parts) ?? []),
+    ];
   }
 }
 

@@ -21,10 +21,13 @@ export interface Code<Module = unknown> {
 export function code<Module>(file: URL | string): Code<Module> {
   const path = file instanceof URL || file.startsWith("file:") ? fileURLToPath(file) : file;
   if (!isAbsolute(path)) {
-    throw new Error(`code: a file is given by URL or absolute path, such as new URL("./resize.ts", import.meta.url), got "${path}"`);
+    throw new Error(
+      `code: a file is given by URL or absolute path, such as new URL("./resize.ts", import.meta.url), got "${path}"`,
+    );
   }
   return { file: path };
 }
 
 /** Code as the plan writes it. */
-export const toCodePlan = (handler: string | Code): CodePlan => (typeof handler === "string" ? { id: handler } : { file: handler.file });
+export const toCodePlan = (handler: string | Code): CodePlan =>
+  typeof handler === "string" ? { id: handler } : { file: handler.file };

@@ -3,10 +3,21 @@ import type { ScheduleFired } from "../runtime/events.ts";
 import type { Handler } from "../runtime/handler.ts";
 import { type Problem, refuse } from "../shared/problem.ts";
 import { type BucketSpec, bucketPlan } from "./bucket.ts";
-import { Cloud, evaluation } from "./cloud.ts";
+import { type Cloud, evaluation } from "./cloud.ts";
 import { type AnyFunctionSpec, type FunctionSpec, functionPlan } from "./function.ts";
 import { type MonitorSpec, monitorPlan } from "./monitor.ts";
-import { type Bucket, type FunctionPart, type Monitor, Part, type Queue, type Schedule, type Secret, type Table, type TaskPart, type Volume } from "./part.ts";
+import {
+  type Bucket,
+  type FunctionPart,
+  type Monitor,
+  Part,
+  type Queue,
+  type Schedule,
+  type Secret,
+  type Table,
+  type TaskPart,
+  type Volume,
+} from "./part.ts";
 import type { ConstructPlan, PartKind, PartPlan, PlanOf, SourcePlan } from "./plan.ts";
 import { type QueueSpec, queuePlan } from "./queue.ts";
 import { type ScheduleSpec, schedulePlan } from "./schedule.ts";
@@ -41,7 +52,12 @@ export abstract class Construct extends pulumi.ComponentResource {
   readonly plan: ConstructPlan;
   readonly #declared: Part[] = [];
 
-  constructor(type: string, name: string, { cloud, id = name }: ConstructArgs, opts: pulumi.ComponentResourceOptions = {}) {
+  constructor(
+    type: string,
+    name: string,
+    { cloud, id = name }: ConstructArgs,
+    opts: pulumi.ComponentResourceOptions = {},
+  ) {
     super(`millrace:constructs:${type}`, name, {}, opts);
     const parent = opts.parent instanceof Construct ? opts.parent : undefined;
     const chosen = cloud ?? parent?.cloud;
@@ -82,7 +98,10 @@ export abstract class Construct extends pulumi.ComponentResource {
     return this.#declare(monitorPlan(this.#names(id), spec));
   }
 
-  protected function<H extends Handler<never, never, never, unknown, never>>(id: string, spec: FunctionSpec<H>): FunctionPart {
+  protected function<H extends Handler<never, never, never, unknown, never>>(
+    id: string,
+    spec: FunctionSpec<H>,
+  ): FunctionPart {
     return this.#function(id, spec as AnyFunctionSpec);
   }
 
@@ -110,17 +129,27 @@ export abstract class Construct extends pulumi.ComponentResource {
   }
 
   #function(id: string, spec: AnyFunctionSpec): FunctionPart {
-    const sources = [spec.when ?? []].flat().map((source, index, { length }) => this.#source(length > 1 ? `${id}-schedule-${index + 1}` : `${id}-schedule`, source));
+    const sources = [spec.when ?? []]
+      .flat()
+      .map((source, index, { length }) =>
+        this.#source(length > 1 ? `${id}-schedule-${index + 1}` : `${id}-schedule`, source),
+      );
     return this.#declare(functionPlan(this.#names(id), spec, sources));
   }
 
   /** A source's plan; a bare timing gets a schedule part of its own. */
   #source(id: string, source: Source): SourcePlan {
-    return source.plan ?? { type: "schedule.fired", schedule: this.schedule(id, { timing: source as Source<ScheduleFired> }).name };
+    return (
+      source.plan ?? {
+        type: "schedule.fired",
+        schedule: this.schedule(id, { timing: source as Source<ScheduleFired> }).name,
+      }
+    );
   }
 
   #declare<Plan extends PartPlan>(plan: Plan): Part<Plan> {
-    if (this.cloud.parts.has(plan.name)) throw new Error(`${plan.name}: there is a part of this name already; names are unique in a stack`);
+    if (this.cloud.parts.has(plan.name))
+      throw new Error(`${plan.name}: there is a part of this name already; names are unique in a stack`);
     const part = new Part(plan);
     this.cloud.parts.set(plan.name, part);
     this.#declared.push(part);
@@ -128,7 +157,12 @@ export abstract class Construct extends pulumi.ComponentResource {
   }
 
   #names(id: string): PartNames {
-    return { name: `${this.plan.name}-${id}`, stem: `${this.plan.id}-${id}`, construct: this.plan.name, cloud: this.cloud.plan.name };
+    return {
+      name: `${this.plan.name}-${id}`,
+      stem: `${this.plan.id}-${id}`,
+      construct: this.plan.name,
+      cloud: this.cloud.plan.name,
+    };
   }
 }
 

@@ -1,5 +1,4 @@
 import type { HandlerId, Handlers } from "../handlers/index.ts";
-import type { Handler } from "../runtime/handler.ts";
 import { type Duration, toSeconds } from "../shared/duration.ts";
 import { type Size, toBytes } from "../shared/size.ts";
 import { type Code, toCodePlan } from "./code.ts";
@@ -31,7 +30,9 @@ export interface Machine {
 }
 
 /** The id of a handler of ours with this type, or a user's module that exports it as `handler`. */
-export type HandlerRef<H> = { [Id in HandlerId]: Handlers[Id] extends H ? Id : never }[HandlerId] | Code<{ readonly handler: H }>;
+export type HandlerRef<H> =
+  | { [Id in HandlerId]: Handlers[Id] extends H ? Id : never }[HandlerId]
+  | Code<{ readonly handler: H }>;
 
 type Parts<H> = H extends (event: infer Event, context: infer C) => Promise<unknown>
   ? C extends { readonly links: infer Links; readonly settings: infer Settings; readonly code: infer Modules }
@@ -43,7 +44,9 @@ type Parts<H> = H extends (event: infer Event, context: infer C) => Promise<unkn
 export type WorldOf<H> = Wanted<"links", Parts<H>["links"], LinksOf<Parts<H>["links"]>> &
   Wanted<"settings", Parts<H>["settings"], Parts<H>["settings"]> &
   Wanted<"code", Parts<H>["code"], { readonly [Name in keyof Parts<H>["code"]]: Code<Parts<H>["code"][Name]> }>;
-type Wanted<Name extends string, Asked, Given> = unknown extends Asked ? { readonly [K in Name]?: Record<string, never> } : { readonly [K in Name]: Given };
+type Wanted<Name extends string, Asked, Given> = unknown extends Asked
+  ? { readonly [K in Name]?: Record<string, never> }
+  : { readonly [K in Name]: Given };
 
 /** A function: a handler, what starts it, what it may touch, what it needs. */
 export type FunctionSpec<H> = WorldOf<H> &
@@ -87,7 +90,17 @@ export interface AnyFunctionSpec extends Machine {
 }
 
 export function functionPlan(names: PartNames, spec: AnyFunctionSpec, sources: readonly SourcePlan[]): FunctionPlan {
-  const { handler, links = {}, settings = {}, code = {}, timeout, memory, disk, cpu = DEFAULTS.functionCpu, attempts = DEFAULTS.attempts } = spec;
+  const {
+    handler,
+    links = {},
+    settings = {},
+    code = {},
+    timeout,
+    memory,
+    disk,
+    cpu = DEFAULTS.functionCpu,
+    attempts = DEFAULTS.attempts,
+  } = spec;
   return {
     kind: "function",
     ...names,

@@ -5,8 +5,20 @@ export { Construct, type ConstructArgs } from "./construct.ts";
 export type { Backoff, FunctionSpec, Machine } from "./function.ts";
 export { all, control, invoke, type Link, mount, read, receive, remove, send, submit, write } from "./link.ts";
 export type { Alarm, MonitorSpec } from "./monitor.ts";
-export type { Bucket, Built, FunctionPart, Monitor, Part, Queue, Schedule, Secret, Table, TaskPart, Volume } from "./part.ts";
-export type { Plan, PartPlan, PartKind, CloudKind } from "./plan.ts";
+export type {
+  Bucket,
+  Built,
+  FunctionPart,
+  Monitor,
+  Part,
+  Queue,
+  Schedule,
+  Secret,
+  Table,
+  TaskPart,
+  Volume,
+} from "./part.ts";
+export type { CloudKind, PartKind, PartPlan, Plan } from "./plan.ts";
 export type { QueueSpec } from "./queue.ts";
 export type { ScheduleSpec } from "./schedule.ts";
 export type { SecretSpec } from "./secret.ts";

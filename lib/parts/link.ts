@@ -55,8 +55,9 @@ export const send = (part: Queue): Link<QueueSender> => link(part, "queue.send")
 export const receive = (part: Queue): Link<QueueReceiver> => link(part, "queue.receive");
 
 /** Lets the function call another one. */
-export const invoke = <Payload = unknown, Result = unknown>(part: FunctionPart): Link<FunctionInvoker<Payload, Result>> =>
-  link(part, "function.invoke");
+export const invoke = <Payload = unknown, Result = unknown>(
+  part: FunctionPart,
+): Link<FunctionInvoker<Payload, Result>> => link(part, "function.invoke");
 
 /** Lets the function start tasks. */
 export const submit = (part: TaskPart): Link<TaskSubmitter> => link(part, "task.submit");
@@ -74,7 +75,11 @@ export const mount = (part: Volume, { readOnly = false }: { readonly readOnly?: 
  * @example
  * links: { store: all(read(bucket), write(bucket)) }
  */
-export function all<First, Second, Third = unknown>(first: Link<First>, second: Link<Second>, third?: Link<Third>): Link<First & Second & Third> {
+export function all<First, Second, Third = unknown>(
+  first: Link<First>,
+  second: Link<Second>,
+  third?: Link<Third>,
+): Link<First & Second & Third> {
   const links = [first, second, ...(third ? [third] : [])];
   if (links.some(({ part }) => part !== first.part)) {
     throw new Error(`all: links one part under one name, got ${links.map(({ part }) => part.name).join(" and ")}`);

@@ -23,6 +23,11 @@ export interface Alarm {
 export const monitorPlan = (names: PartNames, { alarms, notify = [] }: MonitorSpec): MonitorPlan => ({
   kind: "monitor",
   ...names,
-  alarms: alarms.map(({ part, metric, above, period = "5 minutes" }) => ({ part: part.name, metric, above, period: toSeconds(period) })),
+  alarms: alarms.map(({ part, metric, above, period = "5 minutes" }) => ({
+    part: part.name,
+    metric,
+    above,
+    period: toSeconds(period),
+  })),
   notify: notify.map(({ kind, name }) => ({ kind, name })),
 });

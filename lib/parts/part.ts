@@ -1,5 +1,16 @@
 import type { Output, Resource } from "@pulumi/pulumi";
-import type { BucketPlan, FunctionPlan, MonitorPlan, PartPlan, QueuePlan, SchedulePlan, SecretPlan, TablePlan, TaskPlan, VolumePlan } from "./plan.ts";
+import type {
+  BucketPlan,
+  FunctionPlan,
+  MonitorPlan,
+  PartPlan,
+  QueuePlan,
+  SchedulePlan,
+  SecretPlan,
+  TablePlan,
+  TaskPlan,
+  VolumePlan,
+} from "./plan.ts";
 
 /** What a cloud gives back for a part it built. */
 export interface Built {
@@ -47,7 +58,8 @@ export class Part<Plan extends PartPlan = PartPlan> {
     this.#built = built;
   }
   get built(): Built {
-    if (!this.#built) throw new Error(`${this.name}: its outputs are there once the construct is built, at the end of its constructor`);
+    if (!this.#built)
+      throw new Error(`${this.name}: its outputs are there once the construct is built, at the end of its constructor`);
     return this.#built;
   }
 }

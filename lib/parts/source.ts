@@ -1,8 +1,8 @@
 import type { BucketCreated, QueueReceived, ScheduleFired } from "../runtime/events.ts";
+import { parseCron } from "../shared/cron.ts";
 import { type Duration, toSeconds } from "../shared/duration.ts";
 import type { Bucket, Queue, Schedule } from "./part.ts";
 import type { SourcePlan, TimingPlan } from "./plan.ts";
-import { parseCron } from "../shared/cron.ts";
 
 declare const event: unique symbol;
 
@@ -37,7 +37,9 @@ export const received = (
 ): Source<QueueReceived> => ({ plan: { type: "queue.received", queue: queue.name, batch, window: toSeconds(window) } });
 
 /** A schedule part came round. */
-export const fired = (schedule: Schedule): Source<ScheduleFired> => ({ plan: { type: "schedule.fired", schedule: schedule.name } });
+export const fired = (schedule: Schedule): Source<ScheduleFired> => ({
+  plan: { type: "schedule.fired", schedule: schedule.name },
+});
 
 /** Again and again after that time: `every("5 minutes")`. */
 export const every = (interval: Duration): Source<ScheduleFired> => ({ timing: { every: toSeconds(interval) } });
@@ -49,7 +51,10 @@ export const every = (interval: Duration): Source<ScheduleFired> => ({ timing: {
  * @example
  * cron("0 4 * * *", { timeZone: "Asia/Shanghai" })
  */
-export function cron(expression: string, { timeZone = "UTC" }: { readonly timeZone?: string } = {}): Source<ScheduleFired> {
+export function cron(
+  expression: string,
+  { timeZone = "UTC" }: { readonly timeZone?: string } = {},
+): Source<ScheduleFired> {
   parseCron(expression, timeZone);
   return { timing: { cron: expression, timeZone } };
 }

@@ -6,14 +6,23 @@ import { type Duration, toSeconds } from "../shared/duration.ts";
 import type { Code } from "./code.ts";
 import type { PartNames } from "./construct.ts";
 import { DEFAULTS } from "./defaults.ts";
-import { type AnyFunctionSpec, type Backoff, backoffPlan, type HandlerRef, type Machine, type WorldOf } from "./function.ts";
+import {
+  type AnyFunctionSpec,
+  type Backoff,
+  backoffPlan,
+  type HandlerRef,
+  type Machine,
+  type WorldOf,
+} from "./function.ts";
 import { type Link, submit } from "./link.ts";
 import type { Queue, TaskPart } from "./part.ts";
 import type { DestinationPlan, TaskPlan } from "./plan.ts";
 import type { Source } from "./source.ts";
 
 /** User code that is told how a run ended: `export async function handler({ payload: envelope }, context)`. */
-export type Hook = Code<{ readonly handler: Handler<FunctionInvoked<Envelope>, never, never, unknown, never> }> | HookSpec;
+export type Hook =
+  | Code<{ readonly handler: Handler<FunctionInvoked<Envelope>, never, never, unknown, never> }>
+  | HookSpec;
 
 /** A hook with what it needs. */
 export interface HookSpec {
@@ -59,12 +68,20 @@ export type TaskSpec<H> = WorldOf<H> &
     readonly install?: readonly string[];
     readonly environment?: Readonly<Record<string, string>>;
     /** Turns events and bare payloads into ids and payloads. @default ids from bucket, key and etag, or the message's id */
-    readonly dispatch?: { readonly handler: HandlerId | Code; readonly links?: Readonly<Record<string, Link>>; readonly settings?: Readonly<Record<string, unknown>> };
+    readonly dispatch?: {
+      readonly handler: HandlerId | Code;
+      readonly links?: Readonly<Record<string, Link>>;
+      readonly settings?: Readonly<Record<string, unknown>>;
+    };
   };
 
 interface AnyTaskSpec extends AnyFunctionSpec, TaskBehavior {
   readonly backoff?: Backoff;
-  readonly dispatch?: { readonly handler: string | Code; readonly links?: Readonly<Record<string, Link>>; readonly settings?: Readonly<Record<string, unknown>> };
+  readonly dispatch?: {
+    readonly handler: string | Code;
+    readonly links?: Readonly<Record<string, Link>>;
+    readonly settings?: Readonly<Record<string, unknown>>;
+  };
 }
 
 export function taskPlan(names: PartNames, spec: AnyTaskSpec) {
@@ -90,7 +107,9 @@ export function taskPlan(names: PartNames, spec: AnyTaskSpec) {
     plan,
     worker: workerOf(names, spec, plan),
     dispatcher: (task: TaskPart) => dispatcherOf(names, spec, task),
-    destinations: [...successes, ...failures].flatMap(({ suffix, hook }) => (hook ? [[suffix, hookOf(names, hook)] as const] : [])),
+    destinations: [...successes, ...failures].flatMap(({ suffix, hook }) =>
+      hook ? [[suffix, hookOf(names, hook)] as const] : [],
+    ),
   };
 }
 
@@ -99,7 +118,9 @@ function workerOf(names: PartNames, spec: AnyTaskSpec, { timeout }: TaskPlan): A
   const { handler, links, settings, code, memory, disk, cpu, tools, install, environment } = spec;
   const given = { links, settings, code, memory, disk, cpu, tools, install, environment };
   return {
-    ...(Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<AnyFunctionSpec>),
+    ...(Object.fromEntries(
+      Object.entries(given).filter(([, value]) => value !== undefined),
+    ) as Partial<AnyFunctionSpec>),
     handler,
     timeout: `${timeout} seconds`,
     attempts: 1,
@@ -140,4 +161,5 @@ function destinationsOf(task: string, suffix: string, given: TaskBehavior["onSuc
   });
 }
 
-const isQueue = (destination: Queue | Hook): destination is Queue => "kind" in destination && destination.kind === "queue";
+const isQueue = (destination: Queue | Hook): destination is Queue =>
+  "kind" in destination && destination.kind === "queue";

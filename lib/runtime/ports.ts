@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { Task, TaskFilter, TaskPage, SubmitOptions } from "./tasks/task.ts";
+import type { SubmitOptions, Task, TaskFilter, TaskPage } from "./tasks/task.ts";
 
 /** What a bucket says of an object. */
 export interface ObjectInfo {

@@ -12,7 +12,12 @@ const FIELDS = [
   { name: "minute", min: 0, max: 59, words: [] },
   { name: "hour", min: 0, max: 23, words: [] },
   { name: "dayOfMonth", min: 1, max: 31, words: [] },
-  { name: "month", min: 1, max: 12, words: ["", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"] },
+  {
+    name: "month",
+    min: 1,
+    max: 12,
+    words: ["", "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+  },
   { name: "dayOfWeek", min: 0, max: 7, words: ["sun", "mon", "tue", "wed", "thu", "fri", "sat"] },
 ] as const;
 
@@ -25,7 +30,9 @@ const FIELDS = [
 export function parseCron(expression: string, timeZone = "UTC"): Cron {
   const parts = expression.trim().split(/\s+/);
   if (parts.length !== FIELDS.length) {
-    throw new Error(`cron: five fields are wanted (minute hour day-of-month month day-of-week), such as "0 4 * * *", got "${expression}"`);
+    throw new Error(
+      `cron: five fields are wanted (minute hour day-of-month month day-of-week), such as "0 4 * * *", got "${expression}"`,
+    );
   }
   checkTimeZone(timeZone);
   const entries = FIELDS.map((field, index) => [field.name, parseField(field, parts[index]!, expression)]);
@@ -35,18 +42,28 @@ export function parseCron(expression: string, timeZone = "UTC"): Cron {
 type Field = (typeof FIELDS)[number];
 
 const parseField = (field: Field, text: string, expression: string): string =>
-  text.split(",").map((item) => parseItem(field, item, expression)).join(",");
+  text
+    .split(",")
+    .map((item) => parseItem(field, item, expression))
+    .join(",");
 
 function parseItem(field: Field, item: string, expression: string): string {
   const [, range = "", step] = /^([^/]+)(?:\/(\d+))?$/.exec(item) ?? [];
   const ends = range === "*" ? [] : range.split("-").map((end) => toNumber(field, end));
-  const isRange = range === "*" || (ends.length >= 1 && ends.length <= 2 && ends.every((end) => end >= field.min && end <= field.max));
+  const isRange =
+    range === "*" ||
+    (ends.length >= 1 && ends.length <= 2 && ends.every((end) => end >= field.min && end <= field.max));
   const isOrdered = ends.length < 2 || ends[0]! <= ends[1]!;
   const isStep = step === undefined || (Number(step) >= 1 && (range === "*" || ends.length === 2));
   if (!isRange || !isOrdered || !isStep) {
-    throw new Error(`cron: ${field.name} is *, ${field.min} to ${field.max}, a range (1-5), a list (1,3) or a step (*/15), got "${item}" in "${expression}"`);
+    throw new Error(
+      `cron: ${field.name} is *, ${field.min} to ${field.max}, a range (1-5), a list (1,3) or a step (*/15), got "${item}" in "${expression}"`,
+    );
   }
-  const start = range === "*" ? "*" : ends.map((end) => (field.name === "dayOfWeek" && ends.length === 1 ? end % 7 : end)).join("-");
+  const start =
+    range === "*"
+      ? "*"
+      : ends.map((end) => (field.name === "dayOfWeek" && ends.length === 1 ? end % 7 : end)).join("-");
   return step === undefined ? start : `${start}/${step}`;
 }
 

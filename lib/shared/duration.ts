@@ -15,7 +15,9 @@ const SECONDS: Readonly<Record<string, number>> = { second: 1, minute: 60, hour:
 export function toSeconds(duration: Duration): number {
   const [, amount, unit] = /^(\d+(?:\.\d+)?) (second|minute|hour|day)s?$/.exec(duration) ?? [];
   if (amount === undefined || unit === undefined) {
-    throw new Error(`a duration is a number and a unit, such as "30 seconds", "15 minutes", "24 hours" or "7 days", got "${duration}"`);
+    throw new Error(
+      `a duration is a number and a unit, such as "30 seconds", "15 minutes", "24 hours" or "7 days", got "${duration}"`,
+    );
   }
   return Number(amount) * SECONDS[unit]!;
 }
@@ -25,7 +27,9 @@ export const toMilliseconds = (duration: Duration): number => toSeconds(duration
 
 /** Seconds as people write them, in the largest unit that keeps them whole: `900` is `"15 minutes"`. */
 export function toDuration(seconds: number): Duration {
-  const unit = (["day", "hour", "minute"] as const).find((name) => seconds >= SECONDS[name]! && seconds % SECONDS[name]! === 0) ?? ("second" as const);
+  const unit =
+    (["day", "hour", "minute"] as const).find((name) => seconds >= SECONDS[name]! && seconds % SECONDS[name]! === 0) ??
+    ("second" as const);
   const amount = seconds / SECONDS[unit]!;
   return amount === 1 ? `${amount} ${unit}` : `${amount} ${unit}s`;
 }

@@ -14,14 +14,20 @@ export class ProblemsError extends Error {
   readonly problems: readonly Problem[];
 
   constructor(problems: readonly Problem[]) {
-    super([`${problems.length} ${problems.length === 1 ? "problem" : "problems"}`, ...problems.map(formatProblem)].join("\n  "));
+    super(
+      [`${problems.length} ${problems.length === 1 ? "problem" : "problems"}`, ...problems.map(formatProblem)].join(
+        "\n  ",
+      ),
+    );
     this.problems = problems;
   }
 }
 
 /** A problem on one line: `videos.timeout: … (given "2 days"; allowed: up to 24 hours)`. */
 export function formatProblem({ path, message, given, allowed }: Problem): string {
-  const facts = [given !== undefined && `given ${JSON.stringify(given)}`, allowed && `allowed: ${allowed}`].filter(Boolean);
+  const facts = [given !== undefined && `given ${JSON.stringify(given)}`, allowed && `allowed: ${allowed}`].filter(
+    Boolean,
+  );
   return `${path}: ${message}${facts.length > 0 ? ` (${facts.join("; ")})` : ""}`;
 }
 

@@ -8,7 +8,10 @@ import { shortHash } from "../../shared/name.ts";
  * Turns events into submits of a task. The same event gives the same id, however often it is delivered:
  * no event source can set a task's id itself.
  */
-export const handler: Handler<SourceEvent, { readonly task: TaskSubmitter }, unknown, Task> = async (event, { links }) => {
+export const handler: Handler<SourceEvent, { readonly task: TaskSubmitter }, unknown, Task> = async (
+  event,
+  { links },
+) => {
   const { id, payload } = toSubmit(event);
   return links.task.submit(id, payload, { by: "dispatcher" });
 };
@@ -23,7 +26,10 @@ export function toSubmit(event: SourceEvent): { readonly id: string; readonly pa
     case "queue.received":
       return { id: readableId(event.queue, [event.queue, event.id]), payload: parseBody(event.body) };
     case "schedule.fired":
-      return { id: readableId(event.schedule, [event.schedule, event.time]), payload: { schedule: event.schedule, time: event.time } };
+      return {
+        id: readableId(event.schedule, [event.schedule, event.time]),
+        payload: { schedule: event.schedule, time: event.time },
+      };
     case "function.invoked":
       return { id: readableId("call", [event.id]), payload: event.payload };
   }
@@ -31,7 +37,12 @@ export function toSubmit(event: SourceEvent): { readonly id: string; readonly pa
 
 /** A few readable characters, then a hash of all that makes it the same run. */
 export const readableId = (label: string, identity: readonly string[]): string => {
-  const stem = label.split("/").at(-1)!.replace(/[^A-Za-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 40);
+  const stem = label
+    .split("/")
+    .at(-1)!
+    .replace(/[^A-Za-z0-9]+/g, "-")
+    .replace(/^-+|-+$/g, "")
+    .slice(0, 40);
   return `${stem || "run"}-${shortHash(identity.join("\0"), 12)}`;
 };
 

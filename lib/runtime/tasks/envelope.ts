@@ -20,7 +20,13 @@ export interface Envelope {
   readonly requestPayload: string | PayloadReference;
   readonly responseContext: { readonly statusCode: number; readonly functionError: string };
   readonly responsePayload: string | PayloadReference;
-  readonly task: { readonly task: string; readonly id: string; readonly status: TaskStatus; readonly tenant?: string; readonly error?: ErrorRecord };
+  readonly task: {
+    readonly task: string;
+    readonly id: string;
+    readonly status: TaskStatus;
+    readonly tenant?: string;
+    readonly error?: ErrorRecord;
+  };
 }
 
 /** Stands for a payload too large for a queue's 64 KB: where it lies, and how it begins. */

@@ -3,9 +3,26 @@ import type { ErrorRecord } from "../errors.ts";
 import type { LogFields, LogLevel } from "../handler.ts";
 
 /** Where a run stands. A delayed run is `queued`; `retrying` waits for its next attempt and holds no slot. */
-export type TaskStatus = "queued" | "running" | "retrying" | "succeeded" | "failed" | "stopping" | "stopped" | "expired";
+export type TaskStatus =
+  | "queued"
+  | "running"
+  | "retrying"
+  | "succeeded"
+  | "failed"
+  | "stopping"
+  | "stopped"
+  | "expired";
 
-export const TASK_STATUSES = ["queued", "running", "retrying", "succeeded", "failed", "stopping", "stopped", "expired"] as const satisfies readonly TaskStatus[];
+export const TASK_STATUSES = [
+  "queued",
+  "running",
+  "retrying",
+  "succeeded",
+  "failed",
+  "stopping",
+  "stopped",
+  "expired",
+] as const satisfies readonly TaskStatus[];
 
 /** Whether a run in this state is over. */
 export const isFinal = (status: TaskStatus): boolean =>
@@ -24,7 +41,18 @@ export interface Attempt {
 export interface TaskEvent {
   /** ISO 8601. */
   readonly time: string;
-  readonly type: "submitted" | "deduplicated" | "started" | "retrying" | "stopping" | "succeeded" | "failed" | "stopped" | "expired" | "retried" | "interrupted";
+  readonly type:
+    | "submitted"
+    | "deduplicated"
+    | "started"
+    | "retrying"
+    | "stopping"
+    | "succeeded"
+    | "failed"
+    | "stopped"
+    | "expired"
+    | "retried"
+    | "interrupted";
   /** Who asked: `client`, `cli`, `dispatcher`, `platform`. */
   readonly by: string;
   readonly message?: string;
@@ -145,8 +173,16 @@ export interface TaskClient {
   /** Runs a failed, stopped or expired run again, with the payload it had. */
   retry(task: string, id: string, options?: { readonly by?: string }): Promise<Task>;
   /** The log so far; with `follow`, on until the run is over. */
-  logs(task: string, id: string, options?: { readonly after?: number; readonly follow?: boolean; readonly signal?: AbortSignal }): AsyncIterable<TaskLogLine>;
+  logs(
+    task: string,
+    id: string,
+    options?: { readonly after?: number; readonly follow?: boolean; readonly signal?: AbortSignal },
+  ): AsyncIterable<TaskLogLine>;
   audit(task: string, id: string): Promise<TaskAudit | undefined>;
   /** Resolves with the run once it is over. */
-  wait(task: string, id: string, options?: { readonly signal?: AbortSignal; readonly onProgress?: (task: Task) => void }): Promise<Task>;
+  wait(
+    task: string,
+    id: string,
+    options?: { readonly signal?: AbortSignal; readonly onProgress?: (task: Task) => void },
+  ): Promise<Task>;
 }

@@ -71,6 +71,10 @@ function lockFolder(folder: string): DatabaseSync {
     return lock;
   } catch (error) {
     lock.close();
-    throw new MillraceError("refused", `${folder} is in use by another millrace process; stop that one first, or work in another folder`, { cause: error });
+    throw new MillraceError(
+      "refused",
+      `${folder} is in use by another millrace process; stop that one first, or work in another folder`,
+      { cause: error },
+    );
   }
 }
