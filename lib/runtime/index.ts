@@ -1,0 +1,26 @@
+export type { Clock } from "./clock.ts";
+export { type ErrorKind, type ErrorRecord, MillraceError } from "./errors.ts";
+export type { BucketCreated, FunctionInvoked, QueueReceived, ScheduleFired, SourceEvent } from "./events.ts";
+export type { Context, Handler, Log, LogFields, LogLevel, Metrics, Run } from "./handler.ts";
+export type {
+  BucketReader,
+  BucketRemover,
+  BucketWriter,
+  FunctionInvoker,
+  GetOptions,
+  Message,
+  ObjectInfo,
+  PutOptions,
+  QueueReceiver,
+  QueueSender,
+  Row,
+  SecretReader,
+  SendOptions,
+  TableReader,
+  TableWriter,
+  TaskController,
+  TaskSubmitter,
+  VolumeMount,
+} from "./ports.ts";
+export type { Envelope, PayloadReference } from "./tasks/envelope.ts";
+export type { Task, TaskClient, TaskStatus } from "./tasks/task.ts";
