@@ -1,3 +1,5 @@
+import type { SubmitOptions } from "./tasks/task.ts";
+
 /** An object appeared in a bucket, or was overwritten. */
 export interface BucketCreated {
   readonly type: "bucket.created";
@@ -41,6 +43,8 @@ export interface FunctionInvoked<Payload = unknown> {
   readonly type: "function.invoked";
   readonly id: string;
   readonly payload: Payload;
+  /** How the caller of a task's dispatcher wants the payload submitted. */
+  readonly options?: SubmitOptions;
   /** ISO 8601. */
   readonly time: string;
 }

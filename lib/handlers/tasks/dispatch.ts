@@ -13,7 +13,8 @@ export const handler: Handler<SourceEvent, { readonly task: TaskSubmitter }, unk
   { links },
 ) => {
   const { id, payload } = toSubmit(event);
-  return links.task.submit(id, payload, { by: "dispatcher" });
+  const options = event.type === "function.invoked" ? event.options : undefined;
+  return links.task.submit(id, payload, { by: "dispatcher", ...options });
 };
 
 /** The id and payload a bare event stands for. */
