@@ -1,0 +1,166 @@
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join, resolve, sep } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { type BuildOptions, build, type Metafile, type OutputFile } from "esbuild";
+import type { CodePlan } from "../parts/plan.ts";
+import { BundleError, toBundleError } from "./bundle-error.ts";
+import { checkInstalled } from "./install.ts";
+
+/** What goes into one function's bundle. */
+export interface BundleArgs {
+  /** Exports `handler`. */
+  readonly handler: CodePlan;
+  /** User modules the handler gets by name. */
+  readonly code: Readonly<Record<string, CodePlan>>;
+  /** Plain values, baked in. */
+  readonly settings: unknown;
+  /** Absolute path of the module whose `start({ handler, code, settings })` runs it all: a cloud's entry. */
+  readonly entry: string;
+  /** The bundle becomes `<outdir>/<hash>/index.mjs`, with its source map beside it. */
+  readonly outdir: string;
+  /** Packages left out of the bundle; Node finds them from the bundle's folder upwards. */
+  readonly install: readonly string[];
+  readonly target: "node20" | "node24";
+}
+
+export interface Bundle {
+  /** Absolute path of `index.mjs`. */
+  readonly file: string;
+  /** Names the content: equal bytes, equal hash. */
+  readonly hash: string;
+  /** Size of `index.mjs`. */
+  readonly bytes: number;
+  /** Absolute paths of all files it was made of but those of packages: when one changes, the bundle is out of date. */
+  readonly inputs: readonly string[];
+}
+
+/**
+ * Makes one file of a handler, the user's modules and a cloud's entry: the same bytes from the same sources on every
+ * machine. A bundle that is there already is used again; a new one appears whole or not at all.
+ *
+ * @throws BundleError with file and line of everything that is wrong.
+ */
+export async function bundle(args: BundleArgs): Promise<Bundle> {
+  const outdir = resolve(args.outdir);
+  const handler = codeFile(args.handler);
+  const code = Object.entries(args.code).map(([name, plan]) => [name, codeFile(plan)] as const);
+  checkFiles([handler, ...code.map(([, file]) => file)]);
+  checkInstalled(args.install, handler);
+  const { js, map, metafile } = await run(optionsOf({ ...args, outdir }, handler, code), handler);
+  const hash = createHash("sha256").update(js).update(map).digest("hex").slice(0, 20);
+  await publish(join(outdir, hash), { "index.mjs": js, "index.mjs.map": map });
+  return { file: join(outdir, hash, "index.mjs"), hash, bytes: js.byteLength, inputs: userInputs(metafile) };
+}
+
+const THIS_FILE = fileURLToPath(import.meta.url);
+const LIBRARY = dirname(dirname(THIS_FILE));
+
+/** Our handlers lie beside this file: as TypeScript in the repository, as JavaScript in the package. */
+const codeFile = (code: CodePlan): string =>
+  "file" in code ? code.file : join(LIBRARY, "handlers", `${code.id}${THIS_FILE.endsWith(".ts") ? ".ts" : ".js"}`);
+
+function checkFiles(files: readonly string[]): void {
+  const missing = files.filter((file) => !existsSync(file));
+  if (missing.length > 0) throw new BundleError(missing.map((file) => ({ text: `there is no file ${file}`, file })));
+}
+
+/**
+ * Identifiers are minified because esbuild derives them from folder names: else one project gives different bytes
+ * under two names. `keepNames` and the source map give errors and stacks their names back.
+ */
+function optionsOf(args: BundleArgs, handler: string, code: readonly (readonly [string, string])[]): BuildOptions {
+  return {
+    stdin: { contents: main(args, handler, code), resolveDir: dirname(handler), sourcefile: "main.mjs", loader: "js" },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: args.target,
+    minify: true,
+    keepNames: true,
+    treeShaking: true,
+    charset: "utf8",
+    legalComments: "none",
+    sourcemap: "linked",
+    metafile: true,
+    write: false,
+    logLevel: "silent",
+    absWorkingDir: dirname(handler),
+    // A folder of the depth of the real one, so that the map's relative paths fit it.
+    outfile: join(args.outdir, "hash", "index.mjs"),
+    external: [...args.install],
+    banner: { js: COMMONJS },
+  };
+}
+
+/** CommonJS packages want these; `require` also for Node's own modules. https://github.com/evanw/esbuild/issues/1921 */
+const COMMONJS = [
+  'import { createRequire as __createRequire } from "node:module";',
+  "const require = __createRequire(import.meta.url);",
+  "const __filename = import.meta.filename, __dirname = import.meta.dirname;",
+].join("\n");
+
+/** The module everything hangs on. Settings go in as text: `JSON.parse` is quicker than a literal, and `__proto__` stays a key. */
+function main({ settings, entry }: BundleArgs, handler: string, code: readonly (readonly [string, string])[]): string {
+  const quote = (text: string) => JSON.stringify(text);
+  const problem = `${basename(handler)} exports no function "handler"`;
+  return [
+    `import { handler } from ${quote(handler)};`,
+    ...code.map(([, file], index) => `import * as code_${index} from ${quote(file)};`),
+    `import { start } from ${quote(entry)};`,
+    `if (typeof handler !== "function") throw new TypeError(${quote(problem)});`,
+    `const code = { ${code.map(([name], index) => `${quote(name)}: code_${index}`).join(", ")} };`,
+    `start({ handler, code, settings: JSON.parse(${quote(JSON.stringify(settings ?? {}))}) });`,
+  ].join("\n");
+}
+
+async function run(options: BuildOptions, handler: string) {
+  const result = await build({ ...options, metafile: true, write: false }).catch(async (error: unknown) => {
+    throw await toBundleError(error, handler, options.absWorkingDir!);
+  });
+  const map = result.outputFiles.find(({ path }) => path.endsWith(".map"))!;
+  const js = result.outputFiles.find(({ path }) => path.endsWith(".mjs"))!;
+  return { js: js.contents, map: portable(map), metafile: absolute(result.metafile, options.absWorkingDir!) };
+}
+
+/**
+ * The map without a trace of the machine: our own sources get names instead of paths, and the generated module, which
+ * names files by absolute path, none of its text. The user's files stay relative to the bundle.
+ */
+function portable({ text, path }: OutputFile): Uint8Array {
+  const map = JSON.parse(text) as { sources: string[]; sourcesContent: (string | null)[] };
+  map.sources = map.sources.map((source, index) => {
+    const file = resolve(dirname(path), source);
+    if (basename(file) === "main.mjs" && map.sourcesContent[index]?.includes("start({ handler, code,")) {
+      map.sourcesContent[index] = null;
+      return "millrace:///main.mjs";
+    }
+    const isOurs = file.startsWith(LIBRARY + sep);
+    return isOurs ? `millrace:///${pathToFileURL(file).href.slice(pathToFileURL(LIBRARY).href.length + 1)}` : source;
+  });
+  return Buffer.from(JSON.stringify(map));
+}
+
+const absolute = (metafile: Metafile, from: string): readonly string[] =>
+  Object.keys(metafile.inputs)
+    .filter((input) => input !== "main.mjs" && input !== "<stdin>")
+    .map((input) => resolve(from, input));
+
+const userInputs = (inputs: readonly string[]): readonly string[] =>
+  inputs.filter((input) => !input.includes(`${sep}node_modules${sep}`)).sort();
+
+/** Writes beside, then renames; when somebody else was quicker, theirs has the same bytes. */
+async function publish(folder: string, files: Readonly<Record<string, Uint8Array>>): Promise<void> {
+  if (existsSync(folder)) return;
+  await mkdir(dirname(folder), { recursive: true });
+  const draft = await mkdtemp(`${folder}.`);
+  try {
+    await Promise.all(Object.entries(files).map(([name, bytes]) => writeFile(join(draft, name), bytes)));
+    await rename(draft, folder);
+  } catch (error) {
+    if (!existsSync(folder)) throw error;
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,224 @@
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { cp, mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type BundleArgs, bundle } from "../../lib/bundle/bundle.ts";
+import { BundleError } from "../../lib/bundle/bundle-error.ts";
+
+const exec = promisify(execFile);
+const NODE20 = "/usr/bin/node";
+const isNode20 = existsSync(NODE20) && execFileSync(NODE20, ["--version"]).toString().startsWith("v20.");
+let root: string;
+
+beforeAll(async () => {
+  root = await realpath(await mkdtemp(join(tmpdir(), "bundle-")));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+/** A project of the user's: its files, by path. */
+async function project(name: string, files: Readonly<Record<string, string>>): Promise<string> {
+  const folder = join(root, name);
+  for (const [path, content] of Object.entries({ "entry.mjs": ENTRY, ...files })) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await writeFile(join(folder, path), content);
+  }
+  return folder;
+}
+
+/** Calls the handler once and prints its answer. */
+const ENTRY = `export const start = async ({ handler, code, settings }) =>
+  console.log(JSON.stringify(await handler({ n: 1 }, { code, settings })));`;
+
+const argsFor = (folder: string, args: Partial<BundleArgs> = {}): BundleArgs => ({
+  handler: { file: join(folder, "transform.ts") },
+  code: {},
+  settings: {},
+  entry: join(folder, "entry.mjs"),
+  outdir: join(folder, ".millrace", "functions"),
+  install: [],
+  target: "node24",
+  ...args,
+});
+
+const output = async (file: string, node = process.execPath, ...flags: string[]) =>
+  JSON.parse((await exec(node, [...flags, file])).stdout);
+
+describe("bundle", () => {
+  const SOURCES = {
+    "transform.ts": `import { twice } from "./index.ts";
+      export async function handler(event: { n: number }, { settings, code }: any) { return [twice(event.n), settings, code.hook.name(2)]; }`,
+    "index.ts": `export default function () {}; export const unused = "SHAKEN_OFF"; enum Factor { Two = 2 }; export const twice = (n: number): number => n * Factor.Two;`,
+    "hook.ts": `import anonymous from "./index.ts"; export const name = (n: number) => "hook " + n + typeof anonymous;`,
+  };
+
+  it("runs handler, code and settings in one file", async () => {
+    const folder = await project("plain", SOURCES);
+    const settings = { text: "\u2028 </script> `$x`", __proto__: null, list: [1, { deep: true }] };
+    const made = await bundle(argsFor(folder, { settings, code: { hook: { file: join(folder, "hook.ts") } } }));
+    expect(made.file).toBe(join(folder, ".millrace", "functions", made.hash, "index.mjs"));
+    expect(await output(made.file)).toEqual([
+      2,
+      { text: "\u2028 </script> `$x`", list: [1, { deep: true }] },
+      "hook 2function",
+    ]);
+    expect(made.inputs).toEqual(["entry.mjs", "hook.ts", "index.ts", "transform.ts"].map((name) => join(folder, name)));
+    const text = await readFile(made.file, "utf8");
+    expect(made.bytes).toBe(Buffer.byteLength(text));
+    expect(text).not.toContain("SHAKEN_OFF");
+    expect(await readdir(join(folder, ".millrace", "functions"))).toEqual([made.hash]);
+  });
+
+  it("gives the same bytes in another folder, and no path of the machine", async () => {
+    const first = await project("first", SOURCES);
+    const second = await project("elsewhere/second", SOURCES);
+    const [one, two] = await Promise.all(
+      [first, second].map((folder) => bundle(argsFor(folder, { code: { hook: { file: join(folder, "hook.ts") } } }))),
+    );
+    expect(one!.hash).toBe(two!.hash);
+    for (const suffix of ["", ".map"]) {
+      const bytes = await readFile(one!.file + suffix, "utf8");
+      expect(bytes).toBe(await readFile(two!.file + suffix, "utf8"));
+      for (const part of [root, "first", "tmp/"]) expect(bytes).not.toContain(part);
+    }
+  });
+
+  it("bundles a handler of ours without a path of the machine", async () => {
+    const folder = await project("ours", {});
+    const made = await bundle(argsFor(folder, { handler: { id: "tasks/dispatch" } }));
+    const map = JSON.parse(await readFile(`${made.file}.map`, "utf8"));
+    expect(map.sources).toContain("millrace:///handlers/tasks/dispatch.ts");
+    expect(JSON.stringify(map) + (await readFile(made.file, "utf8"))).not.toContain(process.cwd());
+  });
+
+  it("uses a bundle again, also when several make it at once", async () => {
+    const folder = await project("again", SOURCES);
+    const args = argsFor(folder, { code: { hook: { file: join(folder, "hook.ts") } } });
+    const made = await Promise.all([bundle(args), bundle(args), bundle(args)]);
+    expect(new Set(made.map(({ hash }) => hash)).size).toBe(1);
+    expect(await readdir(args.outdir)).toEqual([made[0]!.hash]);
+    await writeFile(made[0]!.file, "kept");
+    expect((await bundle(args)).hash).toBe(made[0]!.hash);
+    expect(await readFile(made[0]!.file, "utf8")).toBe("kept");
+    await writeFile(join(folder, "transform.ts"), "export const handler = async () => 2;");
+    expect((await bundle(args)).hash).not.toBe(made[0]!.hash);
+  });
+
+  it("bundles CommonJS packages that require Node's modules, and user code that makes its own require", async () => {
+    const folder = await project("commonjs", {
+      "transform.ts": `import { createRequire } from "node:module"; import legacy from "legacy";
+        const require = createRequire(import.meta.url); const __dirname = "mine";
+        export const handler = async () => [legacy.join("a", "b"), typeof require("node:os").cpus, __dirname];`,
+      "node_modules/legacy/package.json": `{"name":"legacy","main":"main.js"}`,
+      "node_modules/legacy/main.js": `const path = require("path"); if (!__dirname) throw 1; exports.join = (...all) => path.posix.join(...all);`,
+    });
+    const made = await bundle(argsFor(folder));
+    expect(await output(made.file)).toEqual(["a/b", "function", "mine"]);
+    expect(made.inputs.some((input) => input.includes("node_modules"))).toBe(false);
+  });
+
+  it("leaves installed packages out, and names one that is not there", async () => {
+    const folder = await project("install", {
+      "transform.ts": `import { size } from "native/sub.js"; export const handler = async () => size;`,
+      "node_modules/native/package.json": `{"name":"native","type":"module"}`,
+      "node_modules/native/sub.js": `export const size = "FROM_NODE_MODULES";`,
+    });
+    const made = await bundle(argsFor(folder, { install: ["native"] }));
+    expect(await readFile(made.file, "utf8")).not.toContain("FROM_NODE_MODULES");
+    expect(await output(made.file)).toBe("FROM_NODE_MODULES");
+    await expect(bundle(argsFor(folder, { install: ["native", "@img/none"] }))).rejects.toThrow(
+      /install: the package "@img\/none" is not in a node_modules folder.*npm install @img\/none/,
+    );
+  });
+
+  it("maps a thrown error to the user's file and line", async () => {
+    const folder = await project("mapped", {
+      "transform.ts": `interface Event { n: number }\n\nexport async function handler(event: Event) {\n  return explode(event);\n}\nfunction explode(event: Event): never {\n  throw new RangeError("boom " + event.n);\n}`,
+    });
+    const { file } = await bundle(argsFor(folder));
+    const failed = await exec(process.execPath, ["--enable-source-maps", file]).catch((error) => error);
+    expect(failed.stderr).toContain(`${join(folder, "transform.ts")}:7:9`);
+    expect(failed.stderr).toContain("RangeError: boom 1");
+    expect(failed.stderr).toMatch(/at explode/);
+  });
+
+  it.skipIf(!isNode20)("runs on a real Node 20 (skipped where /usr/bin/node is another one)", async () => {
+    const folder = await project("node20", {
+      "transform.ts": `export async function handler() { using x = { [Symbol.dispose]() {} }; return [process.version.split(".")[0], typeof x]; }`,
+    });
+    const { file } = await bundle(argsFor(folder, { target: "node20" }));
+    expect(await output(file, NODE20)).toEqual(["v20", "object"]);
+  });
+});
+
+describe("bundle refuses", () => {
+  const refusal = async (args: BundleArgs): Promise<BundleError> => {
+    const error = await bundle(args).catch((error: unknown) => error);
+    expect(error).toBeInstanceOf(BundleError);
+    return error as BundleError;
+  };
+
+  it("a syntax error, with file, line and place, leaving nothing behind", async () => {
+    const folder = await project("syntax", {
+      "transform.ts": `import "./broken.ts"; export const handler = async () => 1;`,
+      "broken.ts": "const fine = 1;\nconst broken = = 2;",
+    });
+    const error = await refusal(argsFor(folder));
+    expect(error.message).toBe(
+      `${join(folder, "broken.ts")}:2:16: Unexpected "="\n    const broken = = 2;\n                   ^`,
+    );
+    expect(error.files).toEqual([join(folder, "broken.ts")]);
+    expect(existsSync(join(folder, ".millrace"))).toBe(false);
+  });
+
+  it("all errors at once, such as modules that are not there", async () => {
+    const folder = await project("missing", {
+      "transform.ts": `import "./gone.ts"; import "no-such-package"; export const handler = async () => 1;`,
+    });
+    const { problems } = await refusal(argsFor(folder));
+    expect(problems.map(({ text }) => text)).toEqual([
+      'Could not resolve "./gone.ts"',
+      'Could not resolve "no-such-package"',
+    ]);
+    expect(problems.map(({ line }) => line)).toEqual([1, 1]);
+  });
+
+  it("a module without the export, and says what it exports", async () => {
+    const folder = await project("nohandler", { "transform.ts": "export const transform = 1; export default 2;" });
+    const error = await refusal(argsFor(folder));
+    expect(error.message).toContain(`transform.ts exports no "handler" (it exports "default", "transform")`);
+    expect(error.message).toContain('write "export async function handler(event, context)" in transform.ts');
+  });
+
+  it("a handler that is no function, once it starts", async () => {
+    const folder = await project("nofunction", { "transform.cjs": "exports.transform = () => 1;" });
+    const { file } = await bundle(argsFor(folder, { handler: { file: join(folder, "transform.cjs") } }));
+    await expect(output(file)).rejects.toThrow('transform.cjs exports no function "handler"');
+  });
+
+  it("files that are not there", async () => {
+    const folder = await project("nofile", {});
+    const gone = join(folder, "gone.ts");
+    expect((await refusal(argsFor(folder, { handler: { file: gone } }))).message).toBe(`there is no file ${gone}`);
+    expect((await refusal(argsFor(folder, { handler: { id: "video/none" } }))).message).toMatch(
+      /there is no file .*handlers\/video\/none\.ts/,
+    );
+  });
+
+  it("a native module that was not named in install", async () => {
+    const folder = await project("native", {
+      "transform.ts": `import native from "./addon.node"; export const handler = async () => native;`,
+      "addon.node": "",
+    });
+    expect((await refusal(argsFor(folder))).message).toContain("name it in install");
+  });
+});
+
+it("a project that moves keeps its hashes", async () => {
+  const folder = await project("moving/a", { "transform.ts": "export const handler = async () => 1;" });
+  const { hash } = await bundle(argsFor(folder));
+  await cp(folder, join(root, "moved"), { recursive: true });
+  expect((await bundle(argsFor(join(root, "moved")))).hash).toBe(hash);
+});
