@@ -81,6 +81,7 @@ export class Cloud extends pulumi.ComponentResource {
       ...checkParts(
         parts.map(({ plan }) => plan),
         this.driver.support,
+        (name) => this.parts.get(name)?.plan,
       ),
       ...(this.driver.check?.(parts) ?? []),
     ];

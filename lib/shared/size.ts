@@ -23,9 +23,10 @@ export function toBytes(size: Size): number {
 /** The megabytes in a size. */
 export const toMegabytes = (size: Size): number => toBytes(size) / BYTES.MB;
 
-/** Bytes as people read them: `1536` is `"1.5 KB"`. */
+/** Bytes as people read them, to three digits or whole: `1536` is `"1.5 KB"`, `1023 MB` stays so. */
 export function formatBytes(bytes: number): string {
   if (bytes < BYTES.KB) return `${bytes} B`;
   const unit = (["TB", "GB", "MB", "KB"] as const).find((name) => bytes >= BYTES[name])!;
-  return `${Number((bytes / BYTES[unit]).toPrecision(3))} ${unit}`;
+  const amount = bytes / BYTES[unit];
+  return `${amount >= 1000 ? Math.round(amount) : Number(amount.toPrecision(3))} ${unit}`;
 }

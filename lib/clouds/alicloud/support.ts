@@ -1,0 +1,279 @@
+import type { Support } from "../../parts/support.ts";
+
+const DAY = 86_400;
+const KB = 2 ** 10;
+const MB = 2 ** 20;
+const GB = 2 ** 30;
+
+const HELP = "https://www.alibabacloud.com/help/en";
+const PROVIDER = "provider's own checks and documentation; not run against the service";
+const DOCUMENTED = "documentation only";
+
+const FUNCTION = { source: "terraform-provider-alicloud: resource_alicloud_fcv3_function.go", verified: PROVIDER };
+const ASYNC = {
+  source: "terraform-provider-alicloud: resource_alicloud_fcv3_async_invoke_config.go",
+  verified: PROVIDER,
+};
+const TASK = { source: `${HELP}/functioncompute/fc/user-guide/async-task`, verified: DOCUMENTED };
+const ERRORS = { source: `${HELP}/functioncompute/fc/user-guide/error-handling-1-2`, verified: DOCUMENTED };
+const CALLBACK = { source: `${HELP}/functioncompute/fc/user-guide/result-callback`, verified: DOCUMENTED };
+const RUNTIME = { source: `${HELP}/functioncompute/fc/user-guide/specification-details`, verified: DOCUMENTED };
+const EVENTS = {
+  source: `${HELP}/functioncompute/fc/user-guide/advanced-features-of-triggers`,
+  verified: "documentation only; the page is unclear whether the bound holds for asynchronous pushes",
+};
+const TIMER = { source: `${HELP}/functioncompute/fc/user-guide/time-triggers`, verified: DOCUMENTED };
+const OSS_TRIGGER = { source: `${HELP}/functioncompute/fc/user-guide/overview-of-oss-trigger`, verified: DOCUMENTED };
+const QUEUE = { source: "@pulumi/alicloud 3.108.0: message.ServiceQueue", verified: PROVIDER };
+const BUCKET = { source: "@pulumi/alicloud 3.108.0: oss.Bucket", verified: PROVIDER };
+const TABLE = { source: "@pulumi/alicloud 3.108.0: ots.Table", verified: DOCUMENTED };
+const VOLUME = { source: "@pulumi/alicloud 3.108.0: nas.FileSystem, nas.MountTarget", verified: DOCUMENTED };
+const SECRET = {
+  source: "@pulumi/alicloud 3.108.0: kms.Secret",
+  verified: "documentation only; whether a KMS instance is needed is unverified",
+};
+const ALARM = {
+  source: "@pulumi/alicloud 3.108.0: cms.Alarm",
+  verified: "documentation only; the metrics' namespace of Function Compute is unverified",
+};
+const ROLE = { source: "@pulumi/alicloud 3.108.0: ram.Role, ram.Policy", verified: DOCUMENTED };
+const MILLRACE = { source: "Millrace's core, the same on every cloud", verified: "on the local cloud" };
+
+const kept = { level: "native", how: "Pulumi's protect and retainOnDelete" } as const;
+const reused = { level: "native", how: "used by its name, never changed" } as const;
+
+/** Alibaba Cloud: Function Compute 3.0 and the services around it. */
+export const support: Support = {
+  cloud: "alicloud",
+  title: "Alibaba Cloud",
+  parts: {
+    bucket: {
+      level: "native",
+      how: "an OSS bucket",
+      ...BUCKET,
+      options: {
+        expires: {
+          level: "native",
+          how: "a lifecycle rule, in whole days",
+          source: BUCKET.source,
+          verified: "documentation only; when in the day the rule runs is unverified",
+          min: DAY,
+          step: DAY,
+        },
+        versioned: { level: "native", how: "OSS versioning", ...BUCKET },
+        removable: { ...kept, ...BUCKET },
+        existing: { ...reused, ...BUCKET },
+      },
+    },
+    queue: {
+      level: "native",
+      how: "a Simple Message Queue (formerly MNS) queue",
+      ...QUEUE,
+      options: {
+        visibility: { level: "native", how: "visibilityTimeout", ...QUEUE, min: 1, max: 43_200, step: 1 },
+        retention: { level: "native", how: "messageRetentionPeriod", ...QUEUE, min: 60, max: 7 * DAY, step: 1 },
+        delay: { level: "native", how: "delaySeconds", ...QUEUE, min: 0, max: 7 * DAY, step: 1 },
+        attempts: {
+          level: "native",
+          how: "dlqPolicy.maxReceiveCount",
+          source: QUEUE.source,
+          verified: "documentation only; the largest count is unverified",
+          min: 1,
+          step: 1,
+        },
+        deadLetters: { level: "native", how: "dlqPolicy", ...QUEUE },
+        existing: { ...reused, ...QUEUE },
+      },
+    },
+    function: {
+      level: "native",
+      how: "a Function Compute 3.0 function, on Node 20",
+      ...FUNCTION,
+      options: {
+        links: { level: "native", how: "statements of the function's own RAM role", ...ROLE },
+        timeout: {
+          level: "native",
+          how: "timeout; 5 minutes where a queue starts it",
+          ...FUNCTION,
+          min: 1,
+          max: DAY,
+          step: 1,
+        },
+        memory: { level: "native", how: "memorySize", ...FUNCTION, min: 128 * MB, max: 32 * GB, step: 64 * MB },
+        disk: { level: "native", how: "diskSize, one of two sizes", ...FUNCTION, values: [512 * MB, 10 * GB] },
+        cpu: {
+          level: "native",
+          how: "cpu; its memory is 1 to 4 GB per CPU",
+          ...FUNCTION,
+          min: 0.05,
+          max: 16,
+          step: 0.05,
+        },
+        attempts: { level: "native", how: "maxAsyncRetryAttempts, 0 to 8", ...ASYNC, min: 1, max: 9, step: 1 },
+        backoff: {
+          level: "refused",
+          how: "Function Compute retries at times of its own; make it a task, whose waits can be set",
+          ...ERRORS,
+        },
+        failures: { level: "native", how: "onFailure destination of asynchronous calls", ...ASYNC },
+        tools: { level: "added", how: "a layer of ours, unpacked to /opt", ...FUNCTION },
+        install: { level: "added", how: "installed for Debian 10, x86-64, into the code package", ...FUNCTION },
+        concurrency: { level: "native", how: "reservedConcurrency, which also reserves", ...FUNCTION, min: 1, step: 1 },
+        environment: {
+          level: "native",
+          how: "environmentVariables",
+          source: FUNCTION.source,
+          verified: "documentation only; the total of 4 KB is unverified",
+        },
+      },
+    },
+    task: {
+      level: "native",
+      how: "asynchronous tasks of Function Compute, with a Tablestore table beside them",
+      ...TASK,
+      options: {
+        timeout: { level: "native", how: "timeout of the worker", ...FUNCTION, min: 1, max: DAY, step: 1 },
+        grace: {
+          level: "added",
+          how: "the worker sees the stop in the task table, and StopAsyncTask ends it",
+          ...TASK,
+          min: 0,
+        },
+        attempts: { level: "native", how: "maxAsyncRetryAttempts, 0 to 8", ...ASYNC, min: 1, max: 9, step: 1 },
+        backoff: {
+          level: "added",
+          how: "the service's own waits cannot be set: ours, through a delayed submit",
+          ...ERRORS,
+        },
+        concurrency: {
+          level: "added",
+          how: "leases in the task table, which every submit passes",
+          ...MILLRACE,
+          min: 1,
+          step: 1,
+        },
+        expires: {
+          level: "native",
+          how: "maxAsyncEventAgeInSeconds; the service allows 7 days, the provider only 24 hours",
+          ...ASYNC,
+          min: 1,
+          max: DAY,
+          step: 1,
+        },
+        retention: {
+          level: "added",
+          how: "rows of the task table; the service itself forgets after 7 days",
+          ...TASK,
+          min: 1,
+        },
+        onSuccess: {
+          level: "added",
+          how: "sent by our finisher: the service's own envelope lacks the task's id",
+          ...CALLBACK,
+        },
+        onFailure: {
+          level: "added",
+          how: "sent by our finisher: the service's own envelope lacks the task's id",
+          ...CALLBACK,
+        },
+      },
+    },
+    schedule: {
+      level: "native",
+      how: "a timer trigger",
+      ...TIMER,
+      options: {
+        "timing.every": {
+          level: "native",
+          how: "@every, in whole minutes",
+          source: TIMER.source,
+          verified: "documentation only; anything finer than minutes is unverified",
+          min: 60,
+          step: 60,
+        },
+        "timing.cron": { level: "native", how: "six fields, the seconds are 0", ...TIMER },
+        "timing.timeZone": { level: "native", how: "the prefix CRON_TZ=", ...TIMER },
+        enabled: { level: "native", how: "enable", ...TIMER },
+      },
+    },
+    secret: {
+      level: "native",
+      how: "a secret of Key Management Service",
+      ...SECRET,
+      options: {
+        config: { level: "native", how: "put there from Pulumi's encrypted configuration", ...SECRET },
+        existing: { ...reused, ...SECRET },
+      },
+    },
+    volume: {
+      level: "native",
+      how: "a NAS file system, which puts its functions into a network",
+      ...VOLUME,
+      options: { removable: { ...kept, ...VOLUME }, existing: { ...reused, ...VOLUME } },
+    },
+    table: {
+      level: "native",
+      how: "a Tablestore table; expiry is checked on read, since the service keeps rows for at least a day",
+      ...TABLE,
+      options: { removable: { ...kept, ...TABLE }, existing: { ...reused, ...TABLE } },
+    },
+    monitor: {
+      level: "native",
+      how: "CloudMonitor alarms",
+      ...ALARM,
+      options: {
+        alarms: { level: "native", how: "one alarm for each", ...ALARM },
+        notify: { level: "added", how: "the alarm calls a function of ours, which sends it on", ...ALARM },
+      },
+    },
+  },
+  sources: {
+    "bucket.created": {
+      level: "native",
+      how: "an OSS trigger; 10 for a bucket, each with one prefix and one suffix",
+      ...OSS_TRIGGER,
+    },
+    "queue.received": { level: "native", how: "an EventBridge trigger with a queue as its source", ...EVENTS },
+    "schedule.fired": { level: "native", how: "a timer trigger", ...TIMER },
+  },
+  runs: {
+    id: { level: "added", how: "the service refuses a known id (409): the task table answers with the run", ...TASK },
+    delay: {
+      level: "added",
+      how: "x-fc-async-delay up to 1 hour, not exact; longer ones by a queue's delay",
+      ...TASK,
+      min: 0,
+      max: 7 * DAY,
+    },
+    expires: { level: "added", how: "checked when the run is due to start", ...TASK, min: 0 },
+    priority: { level: "added", how: "the order of admission", ...MILLRACE },
+    tenant: { level: "added", how: "kept in the task table", ...MILLRACE },
+    tags: { level: "added", how: "kept in the task table; the service has none", ...TASK },
+    list: { level: "added", how: "from the task table; the service lists by status and start only", ...TASK },
+    stop: { level: "native", how: "StopAsyncTask, after the grace period", ...TASK },
+    retry: { level: "added", how: "submitted again with the payload it had, as a further attempt", ...TASK },
+    progress: { level: "added", how: "written to the task table by the worker", ...MILLRACE },
+    logs: { level: "native", how: "Log Service, found by the attempt's request id", ...TASK },
+    audit: { level: "added", how: "payload and result in the task table or its bucket", ...TASK },
+  },
+  limits: {
+    taskPayloadBytes: { value: 128 * KB, how: "the body of an asynchronous call", ...RUNTIME },
+    taskResultBytes: { value: 64 * KB, how: "what a queue as destination carries", ...CALLBACK },
+    functionPayloadBytes: { value: 32 * MB, how: "the body of a synchronous call", ...RUNTIME },
+    eventPayloadBytes: { value: 128 * KB, how: "the body of an asynchronous call", ...RUNTIME },
+    queueMessageBytes: { value: 64 * KB, how: "maximumMessageSize", ...QUEUE },
+    queueDelaySeconds: { value: 7 * DAY, how: "delay of one message", ...QUEUE },
+    queueBatch: { value: 10_000, how: "CountBasedWindow of the trigger", ...EVENTS },
+    queueWindowSeconds: { value: 15, how: "TimeBasedWindow of the trigger", ...EVENTS },
+    eventFunctionSeconds: { value: 300, how: "functions behind an EventBridge trigger", ...EVENTS },
+    environmentBytes: {
+      value: 4 * KB,
+      how: "all environment variables of a function",
+      source: FUNCTION.source,
+      verified: "unverified",
+    },
+    leastMemoryPerCpuBytes: { value: 1 * GB, how: "1 to 4 GB of memory per CPU", ...FUNCTION },
+    mostMemoryPerCpuBytes: { value: 4 * GB, how: "1 to 4 GB of memory per CPU", ...FUNCTION },
+    nameCharacters: { value: 64, how: "a function's name", ...FUNCTION },
+  },
+};
