@@ -2,7 +2,6 @@ import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import {
   Construct,
   type ConstructArgs,
-  type FunctionPart,
   type Monitor,
   type Queue,
   type TaskPart,
@@ -41,10 +40,7 @@ export class AsyncTask<H extends Handler<FunctionInvoked, never, never, unknown,
     super("AsyncTask", name, args, opts);
 
     this.failures = this.queue("failures");
-    this.runs = this.task("task", {
-      ...args,
-      onFailure: [this.failures, ...[args.onFailure ?? []].flat()],
-    } as TaskSpec<H>);
+    this.runs = this.task<H>("task", args, { onFailure: [this.failures, ...[args.onFailure ?? []].flat()] });
     this.alarms = this.monitor("alarms", { alarms: [{ part: this.runs, metric: "failures", above: 0 }] });
 
     this.build();

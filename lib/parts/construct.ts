@@ -24,7 +24,7 @@ import { type ScheduleSpec, schedulePlan } from "./schedule.ts";
 import { type SecretSpec, secretPlan } from "./secret.ts";
 import type { Source } from "./source.ts";
 import { type TableSpec, tablePlan } from "./table.ts";
-import { type TaskSpec, taskPlan } from "./task.ts";
+import { type AnyTaskSpec, type TaskBehavior, type TaskSpec, taskPlan } from "./task.ts";
 import { type VolumeSpec, volumePlan } from "./volume.ts";
 
 /** What every construct takes. */
@@ -105,10 +105,18 @@ export abstract class Construct extends pulumi.ComponentResource {
     return this.#function(id, spec as AnyFunctionSpec);
   }
 
-  /** A task and its functions: `<id>` runs it, `<id>-dispatch` turns events into submits. */
-  protected task<H extends Handler<never, never, never, unknown, never>>(id: string, spec: TaskSpec<H>): TaskPart {
+  /**
+   * A task and its functions: `<id>-work` runs it, `<id>-dispatch` turns events into submits.
+   *
+   * @param decided behavior the construct decides itself, over what the spec says
+   */
+  protected task<H extends Handler<never, never, never, unknown, never>>(
+    id: string,
+    spec: TaskSpec<H>,
+    decided: TaskBehavior = {},
+  ): TaskPart {
     const names = this.#names(id);
-    const { plan, worker, dispatcher, destinations } = taskPlan(names, spec as never);
+    const { plan, worker, dispatcher, destinations } = taskPlan(names, { ...(spec as AnyTaskSpec), ...decided });
     this.#function(`${id}-work`, worker);
     for (const [suffix, destination] of destinations) this.#function(`${id}-${suffix}`, destination);
     const task = this.#declare(plan);

@@ -75,7 +75,8 @@ export type TaskSpec<H> = WorldOf<H> &
     };
   };
 
-interface AnyTaskSpec extends AnyFunctionSpec, TaskBehavior {
+/** A task spec whose handler's type no longer matters. */
+export interface AnyTaskSpec extends AnyFunctionSpec, TaskBehavior {
   readonly backoff?: Backoff;
   readonly dispatch?: {
     readonly handler: string | Code;
