@@ -1,0 +1,159 @@
+import { exactOptional as maybe, z } from "zod";
+import { TASK_STATUSES, type Task } from "../../../runtime/tasks/task.ts";
+import { type Duration, toSeconds } from "../../../shared/duration.ts";
+import type { BulkOutcome, BulkProgress, LocalChange, LocalView } from "./inspect.ts";
+import { relay } from "./relay.ts";
+
+/** One call of the HTTP interface: what it takes, and what answers it. */
+export interface Call<Args extends z.ZodType, Answer> {
+  readonly args: Args;
+  readonly answer: (view: LocalView, args: z.output<Args>, signal: AbortSignal) => Answer;
+}
+
+const call = <Args extends z.ZodType, Answer>(
+  args: Args,
+  answer: Call<Args, Answer>["answer"],
+): Call<Args, Answer> => ({
+  args,
+  answer,
+});
+
+const name = z.string().min(1).max(200);
+const id = z.string().min(1).max(400);
+const key = z.string().min(1).max(1024);
+const text = z.record(z.string(), z.string());
+const status = z.enum(TASK_STATUSES);
+const duration = z.custom<Duration>(isDuration, 'must be a number and a unit, such as "30 seconds"');
+
+const filterFields = {
+  status: maybe(z.union([status, z.array(status).readonly()])),
+  after: maybe(z.iso.datetime({ offset: true })),
+  before: maybe(z.iso.datetime({ offset: true })),
+  tenant: maybe(z.string()),
+  tags: maybe(text),
+  prefix: maybe(z.string()),
+};
+
+const filter = z.strictObject({
+  ...filterFields,
+  order: maybe(z.enum(["newest", "oldest"])),
+  limit: maybe(z.int().min(1).max(1000)),
+  cursor: maybe(z.string()),
+});
+
+const submitOptions = z.strictObject({
+  id: maybe(id),
+  tenant: maybe(z.string()),
+  lane: maybe(z.string()),
+  priority: maybe(z.number()),
+  tags: maybe(text),
+  delay: maybe(duration),
+  expires: maybe(duration),
+  deadline: maybe(z.iso.datetime({ offset: true })),
+  again: maybe(z.boolean()),
+  by: maybe(z.string()),
+});
+
+const run = z.strictObject({ task: name, id });
+const steered = z.strictObject({ task: name, id, by: maybe(z.string()) });
+const bulk = z.strictObject({
+  task: name,
+  filter: z.strictObject(filterFields),
+  dryRun: maybe(z.boolean()),
+  by: maybe(z.string()),
+});
+
+/** Calls answered at once, by name. */
+export const calls = {
+  plan: call(z.strictObject({}), (view) => view.plan()),
+
+  "tasks.submit": call(
+    z.strictObject({ task: name, payload: z.unknown(), options: maybe(submitOptions) }),
+    ({ tasks }, { task, payload, options }) => tasks.submit(task, payload, options),
+  ),
+  "tasks.get": call(run, ({ tasks }, { task, id }) => tasks.get(task, id)),
+  "tasks.list": call(z.strictObject({ task: name, filter: maybe(filter) }), ({ tasks }, { task, filter }) =>
+    tasks.list(task, filter),
+  ),
+  "tasks.stop": call(steered, ({ tasks }, { task, id, ...options }) => tasks.stop(task, id, options)),
+  "tasks.retry": call(steered, ({ tasks }, { task, id, ...options }) => tasks.retry(task, id, options)),
+  "tasks.audit": call(run, ({ tasks }, { task, id }) => tasks.audit(task, id)),
+
+  "buckets.list": call(z.strictObject({}), ({ buckets }) => buckets.list()),
+  "buckets.objects": call(
+    z.strictObject({
+      bucket: name,
+      prefix: maybe(z.string().max(1024)),
+      after: maybe(z.string().max(1024)),
+      limit: maybe(z.int().min(1).max(1000)),
+    }),
+    ({ buckets }, { bucket, ...options }) => buckets.reader(bucket).list(options),
+  ),
+  "buckets.head": call(z.strictObject({ bucket: name, key }), ({ buckets }, { bucket, key }) =>
+    buckets.reader(bucket).head(key),
+  ),
+  "buckets.remove": call(z.strictObject({ bucket: name, key }), ({ buckets }, { bucket, key }) =>
+    buckets.remover(bucket).remove(key),
+  ),
+
+  "queues.stats": call(z.strictObject({ queue: name }), ({ queues }, { queue }) => queues.stats(queue)),
+  "queues.peek": call(
+    z.strictObject({ queue: name, limit: z.int().min(1).max(1000) }),
+    ({ queues }, { queue, limit }) => queues.peek(queue, limit),
+  ),
+  "queues.send": call(
+    z.strictObject({
+      queue: name,
+      body: z.string(),
+      attributes: maybe(text),
+      delay: maybe(z.number().min(0)),
+      deduplication: maybe(z.string()),
+    }),
+    ({ queues }, { queue, body, ...options }) => queues.sendNow(queue, body, options),
+  ),
+  "queues.redrive": call(
+    z.strictObject({ queue: name, to: maybe(name), limit: maybe(z.int().min(1)) }),
+    ({ queues }, { queue, ...options }) => queues.redrive(queue, options),
+  ),
+} as const;
+
+/** Calls answered by a stream of values, by name. */
+export const streams = {
+  changes: call(z.strictObject({}), (view, _args, signal) => relay<LocalChange>(signal, (push) => view.onChange(push))),
+  "tasks.logs": call(
+    z.strictObject({ task: name, id, after: maybe(z.int()), follow: maybe(z.boolean()) }),
+    ({ tasks }, { task, id, ...options }, signal) => tasks.logs(task, id, { ...options, signal }),
+  ),
+  "tasks.wait": call(run, ({ tasks }, { task, id }, signal) =>
+    relay<{ progress: Task } | { ended: Task }>(signal, (push, end) =>
+      end(
+        tasks.wait(task, id, { signal, onProgress: (progress) => push({ progress }) }).then((ended) => push({ ended })),
+      ),
+    ),
+  ),
+  "tasks.stopAll": call(bulk, (view, args, signal) => relayBulk("stopAll", view, args, signal)),
+  "tasks.retryAll": call(bulk, (view, args, signal) => relayBulk("retryAll", view, args, signal)),
+} as const;
+
+/** Progress again and again, then the outcome. */
+const relayBulk = (
+  verb: "stopAll" | "retryAll",
+  { tasks }: LocalView,
+  { task, filter, ...options }: z.output<typeof bulk>,
+  signal: AbortSignal,
+) =>
+  relay<{ progress: BulkProgress } | { outcome: BulkOutcome }>(signal, (push, end) =>
+    end(
+      tasks[verb](task, filter, { ...options, signal, onProgress: (progress) => push({ progress }) }).then((outcome) =>
+        push({ outcome }),
+      ),
+    ),
+  );
+
+function isDuration(value: unknown): boolean {
+  try {
+    return toSeconds(value as Duration) >= 0;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,107 @@
+import type { Plan } from "../../../parts/plan.ts";
+import type { ErrorRecord } from "../../../runtime/errors.ts";
+import type { LogLevel } from "../../../runtime/handler.ts";
+import type {
+  BucketReader,
+  BucketRemover,
+  BucketWriter,
+  Message,
+  ObjectInfo,
+  SendOptions,
+} from "../../../runtime/ports.ts";
+import type { Task, TaskClient, TaskFilter, TaskLogLine } from "../../../runtime/tasks/task.ts";
+
+/** What the running local cloud shows of itself: to its HTTP server, and through that to client, CLI and console. */
+export interface LocalView {
+  plan(): Plan;
+  readonly tasks: LocalTasks;
+  readonly buckets: LocalBuckets;
+  readonly queues: LocalQueues;
+  /** Calls back at every change until the answer is called. */
+  onChange(listener: (change: LocalChange) => void): () => void;
+}
+
+/** Something that happened in the local cloud, for live views. */
+export type LocalChange =
+  | { readonly type: "task.changed"; readonly task: Task }
+  | { readonly type: "task.logged"; readonly task: string; readonly id: string; readonly line: TaskLogLine }
+  | { readonly type: "function.logged"; readonly function: string; readonly level: LogLevel; readonly message: string }
+  | { readonly type: "object.created"; readonly bucket: string; readonly object: ObjectInfo }
+  | { readonly type: "plan.changed"; readonly plan: Plan };
+
+/** A `TaskClient` that also stops and retries by filter. */
+export interface LocalTasks extends TaskClient {
+  /** Stops every run that matches and is not over. */
+  stopAll(task: string, filter: BulkFilter, options?: BulkOptions): Promise<BulkOutcome>;
+  /** Retries every run that matches and failed, was stopped or expired. */
+  retryAll(task: string, filter: BulkFilter, options?: BulkOptions): Promise<BulkOutcome>;
+}
+
+/** Which runs a bulk verb means; all pages of them. */
+export type BulkFilter = Omit<TaskFilter, "order" | "limit" | "cursor">;
+
+export interface BulkOptions {
+  /** Only counts. @default false */
+  readonly dryRun?: boolean;
+  /** Who asks, for the runs' histories. @default client */
+  readonly by?: string;
+  readonly onProgress?: (progress: BulkProgress) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface BulkProgress {
+  /** Runs that match. */
+  readonly matched: number;
+  /** Runs handled so far, the failed ones included. */
+  readonly done: number;
+}
+
+export interface BulkOutcome {
+  readonly matched: number;
+  /** Runs that were stopped or retried; 0 in a dry run. */
+  readonly changed: number;
+  /** Runs it could not be done to. */
+  readonly failed: readonly { readonly id: string; readonly error: ErrorRecord }[];
+}
+
+export interface LocalBuckets {
+  /** The buckets' names, in the plan's order. */
+  list(): readonly string[] | Promise<readonly string[]>;
+  /** @throws `not-found` if there is no such bucket. */
+  reader(bucket: string): Pick<BucketReader, "head" | "stream" | "list">;
+  /** @throws `not-found` if there is no such bucket. */
+  writer(bucket: string): Pick<BucketWriter, "put">;
+  /** @throws `not-found` if there is no such bucket. */
+  remover(bucket: string): Pick<BucketRemover, "remove">;
+}
+
+/** Every method throws `not-found` if there is no such queue. */
+export interface LocalQueues {
+  stats(queue: string): QueueStats | Promise<QueueStats>;
+  /** The first messages, oldest first, without receiving them. */
+  peek(queue: string, limit: number): readonly PeekedMessage[] | Promise<readonly PeekedMessage[]>;
+  /** The message's id. */
+  sendNow(queue: string, body: string, options?: SendOptions): string | Promise<string>;
+  /** Moves messages to another queue, by default back to the one they failed in; how many. */
+  redrive(queue: string, options?: RedriveOptions): number | Promise<number>;
+}
+
+export interface QueueStats {
+  /** Messages that can be received now. */
+  readonly ready: number;
+  /** Received, hidden from others, not yet acknowledged. */
+  readonly inFlight: number;
+  /** Sent with a delay that is not over. */
+  readonly delayed: number;
+  /** When the oldest message was sent, ISO 8601; absent in an empty queue. */
+  readonly oldest?: string;
+}
+
+export type PeekedMessage = Omit<Message, "receipt">;
+
+export interface RedriveOptions {
+  /** @default the queue whose dead letters these are */
+  readonly to?: string;
+  /** @default all */
+  readonly limit?: number;
+}
