@@ -49,7 +49,7 @@ const parseField = (field: Field, text: string, expression: string): string =>
 
 function parseItem(field: Field, item: string, expression: string): string {
   const [, range = "", step] = /^([^/]+)(?:\/(\d+))?$/.exec(item) ?? [];
-  const ends = range === "*" ? [] : range.split("-").map((end) => toNumber(field, end));
+  const ends = range === "*" ? [] : range.split("-").map((end, index) => toNumber(field, end, index === 1));
   const isRange =
     range === "*" ||
     (ends.length >= 1 && ends.length <= 2 && ends.every((end) => end >= field.min && end <= field.max));
@@ -60,15 +60,21 @@ function parseItem(field: Field, item: string, expression: string): string {
       `cron: ${field.name} is *, ${field.min} to ${field.max}, a range (1-5), a list (1,3) or a step (*/15), got "${item}" in "${expression}"`,
     );
   }
-  const start =
-    range === "*"
-      ? "*"
-      : ends.map((end) => (field.name === "dayOfWeek" && ends.length === 1 ? end % 7 : end)).join("-");
+  if (field.name === "dayOfWeek" && ends.at(-1) === 7) return daysUpToSunday(ends[0]!, Number(step ?? 1));
+  const start = range === "*" ? "*" : ends.join("-");
   return step === undefined ? start : `${start}/${step}`;
 }
 
-function toNumber(field: Field, text: string): number {
+/** Sunday may be written 7 at the end of a week, which not every cloud reads: the days one by one, Sunday as 0. */
+function daysUpToSunday(first: number, step: number): string {
+  const days = Array.from({ length: 8 }, (_, day) => day).filter((day) => day >= first && (day - first) % step === 0);
+  return [...new Set(days.map((day) => day % 7))].sort().join(",");
+}
+
+/** A name or number as a number; a range ends with the Sunday after its first day: `fri-sun` is 5 to 7. */
+function toNumber(field: Field, text: string, isEnd: boolean): number {
   const index = field.words.findIndex((word) => word !== "" && word === text.toLowerCase());
+  if (index === 0 && isEnd) return 7;
   return index >= 0 ? index : /^\d+$/.test(text) ? Number(text) : Number.NaN;
 }
 
