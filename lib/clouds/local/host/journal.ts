@@ -6,6 +6,13 @@ import { MillraceError } from "../../../runtime/errors.ts";
 /** How long a statement waits for another process's write before it fails; the wait blocks the event loop. */
 const BUSY_MILLISECONDS = 2000;
 
+/** https://www.sqlite.org/rescode.html */
+const SQLITE_BUSY = 5;
+const SQLITE_FULL = 13;
+
+const OUTER = ["BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"] as const;
+const NESTED = ["SAVEPOINT nested", "RELEASE nested", "ROLLBACK TO nested; RELEASE nested"] as const;
+
 /**
  * The local cloud's memory: one SQLite file in write-ahead mode. All that matters is written here before it is
  * acted on, so that a killed host goes on where it stopped.
@@ -40,18 +47,23 @@ export class Journal {
     return statement;
   }
 
-  /** All of the work, or nothing of it; nests. The work is synchronous: nothing else happens meanwhile. */
+  /**
+   * All of the work, or nothing of it; a nested one that fails undoes its own part alone. The work is synchronous:
+   * nothing else happens meanwhile.
+   *
+   * @throws `unavailable` if the disk is full.
+   */
   transaction<Result>(work: () => Result): Result {
-    if (this.#depth > 0) return work();
-    this.#db.exec("BEGIN IMMEDIATE");
+    const [begin, commit, rollback] = this.#depth === 0 ? OUTER : NESTED;
+    this.#db.exec(begin);
     this.#depth += 1;
     try {
       const result = work();
-      this.#db.exec("COMMIT");
+      this.#db.exec(commit);
       return result;
     } catch (error) {
-      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
-      throw error;
+      if (this.#db.isTransaction) this.#db.exec(rollback);
+      throw isSqliteError(error, SQLITE_FULL) ? fullDisk(this.folder, error) : error;
     } finally {
       this.#depth -= 1;
     }
@@ -71,6 +83,7 @@ function lockFolder(folder: string): DatabaseSync {
     return lock;
   } catch (error) {
     lock.close();
+    if (!isSqliteError(error, SQLITE_BUSY)) throw error;
     throw new MillraceError(
       "refused",
       `${folder} is in use by another millrace process; stop that one first, or work in another folder`,
@@ -78,3 +91,10 @@ function lockFolder(folder: string): DatabaseSync {
     );
   }
 }
+
+/** The error when the local cloud's folder has no room left. */
+export const fullDisk = (folder: string, cause: unknown): MillraceError =>
+  new MillraceError("unavailable", `the disk of ${folder} is full; make room, then try again`, { cause });
+
+const isSqliteError = (error: unknown, code: number): boolean =>
+  error instanceof Error && "errcode" in error && error.errcode === code;
