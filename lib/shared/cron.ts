@@ -54,7 +54,8 @@ function parseItem(field: Field, item: string, expression: string): string {
     range === "*" ||
     (ends.length >= 1 && ends.length <= 2 && ends.every((end) => end >= field.min && end <= field.max));
   const isOrdered = ends.length < 2 || ends[0]! <= ends[1]!;
-  const isStep = step === undefined || (Number(step) >= 1 && (range === "*" || ends.length === 2));
+  const isStep =
+    step === undefined || (Number(step) >= 1 && Number(step) <= field.max && (range === "*" || ends.length === 2));
   if (!isRange || !isOrdered || !isStep) {
     throw new Error(
       `cron: ${field.name} is *, ${field.min} to ${field.max}, a range (1-5), a list (1,3) or a step (*/15), got "${item}" in "${expression}"`,

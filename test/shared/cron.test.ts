@@ -96,6 +96,8 @@ test.each([
   ["5-1 * * * *", "minute is"],
   ["*/0 * * * *", "minute is"],
   ["1/5 * * * *", "minute is"],
+  ["*/60 * * * *", "minute is"],
+  ["0 */24 * * *", "hour is"],
   ["1, * * * *", "minute is"],
   ["1-2-3 * * * *", "minute is"],
   ["- * * * *", "minute is"],
