@@ -1,6 +1,7 @@
-import { type Duration, toSeconds } from "../shared/duration.ts";
+import type { Duration } from "../shared/duration.ts";
 import type { PartNames } from "./construct.ts";
 import type { BucketPlan } from "./plan.ts";
+import type { Units } from "./units.ts";
 
 /** A bucket: private, encrypted, incomplete uploads aborted. */
 export interface BucketSpec {
@@ -14,14 +15,15 @@ export interface BucketSpec {
   readonly existing?: string;
 }
 
-export const bucketPlan = (
-  names: PartNames,
-  { expires, versioned = false, removable = false, existing }: BucketSpec,
-): BucketPlan => ({
-  kind: "bucket",
-  ...names,
-  ...(expires !== undefined && { expires: toSeconds(expires) }),
-  versioned,
-  removable,
-  ...(existing !== undefined && { existing }),
-});
+export function bucketPlan(names: PartNames, spec: BucketSpec, units: Units): BucketPlan {
+  const { versioned = false, removable = false, existing } = spec;
+  const expires = units.seconds("expires", spec.expires);
+  return {
+    kind: "bucket",
+    ...names,
+    ...(expires !== undefined && { expires }),
+    versioned,
+    removable,
+    ...(existing !== undefined && { existing }),
+  };
+}

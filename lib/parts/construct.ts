@@ -25,6 +25,7 @@ import { type SecretSpec, secretPlan } from "./secret.ts";
 import type { Source } from "./source.ts";
 import { type TableSpec, tablePlan } from "./table.ts";
 import { type AnyTaskSpec, type TaskBehavior, type TaskSpec, taskPlan } from "./task.ts";
+import { Units } from "./units.ts";
 import { type VolumeSpec, volumePlan } from "./volume.ts";
 
 /** What every construct takes. */
@@ -51,6 +52,7 @@ export abstract class Construct extends pulumi.ComponentResource {
   readonly cloud: Cloud;
   readonly plan: ConstructPlan;
   readonly #declared: Part[] = [];
+  readonly #unread: Problem[] = [];
 
   constructor(
     type: string,
@@ -71,11 +73,13 @@ export abstract class Construct extends pulumi.ComponentResource {
   }
 
   protected bucket(id: string, spec: BucketSpec = {}): Bucket {
-    return this.#declare(bucketPlan(this.#names(id), spec));
+    const names = this.#names(id);
+    return this.#declare(bucketPlan(names, spec, this.#units(names)));
   }
 
   protected queue(id: string, spec: QueueSpec = {}): Queue {
-    return this.#declare(queuePlan(this.#names(id), spec));
+    const names = this.#names(id);
+    return this.#declare(queuePlan(names, spec, this.#units(names)));
   }
 
   protected table(id: string, spec: TableSpec = {}): Table {
@@ -95,7 +99,8 @@ export abstract class Construct extends pulumi.ComponentResource {
   }
 
   protected monitor(id: string, spec: MonitorSpec): Monitor {
-    return this.#declare(monitorPlan(this.#names(id), spec));
+    const names = this.#names(id);
+    return this.#declare(monitorPlan(names, spec, this.#units(names)));
   }
 
   protected function<H extends Handler<never, never, never, unknown, never>>(
@@ -116,7 +121,11 @@ export abstract class Construct extends pulumi.ComponentResource {
     decided: TaskBehavior = {},
   ): TaskPart {
     const names = this.#names(id);
-    const { plan, worker, dispatcher, destinations } = taskPlan(names, { ...(spec as AnyTaskSpec), ...decided });
+    const { plan, worker, dispatcher, destinations } = taskPlan(
+      names,
+      { ...(spec as AnyTaskSpec), ...decided },
+      this.#units(names),
+    );
     this.#function(`${id}-work`, worker);
     for (const [suffix, destination] of destinations) this.#function(`${id}-${suffix}`, destination);
     const task = this.#declare(plan);
@@ -127,7 +136,7 @@ export abstract class Construct extends pulumi.ComponentResource {
   /** Checks all that was declared, with what the construct itself found wrong, then builds it. */
   protected build(problems: readonly Problem[] = []): void {
     const parts = this.#declared.splice(0);
-    const found = [...problems, ...this.cloud.check(parts)];
+    const found = [...problems, ...this.#unread.splice(0), ...this.cloud.check(parts)];
     const gathered = evaluation();
     if (gathered) gathered.problems.push(...found);
     else refuse(found);
@@ -142,7 +151,8 @@ export abstract class Construct extends pulumi.ComponentResource {
       .map((source, index, { length }) =>
         this.#source(length > 1 ? `${id}-schedule-${index + 1}` : `${id}-schedule`, source),
       );
-    return this.#declare(functionPlan(this.#names(id), spec, sources));
+    const names = this.#names(id);
+    return this.#declare(functionPlan(names, spec, sources, this.#units(names)));
   }
 
   /** A source's plan; a bare timing gets a schedule part of its own. */
@@ -162,6 +172,10 @@ export abstract class Construct extends pulumi.ComponentResource {
     this.cloud.parts.set(plan.name, part);
     this.#declared.push(part);
     return part;
+  }
+
+  #units({ name }: PartNames): Units {
+    return new Units(name, this.#unread);
   }
 
   #names(id: string): PartNames {

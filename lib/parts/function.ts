@@ -1,6 +1,6 @@
 import type { HandlerId, Handlers } from "../handlers/index.ts";
-import { type Duration, toSeconds } from "../shared/duration.ts";
-import { type Size, toBytes } from "../shared/size.ts";
+import type { Duration } from "../shared/duration.ts";
+import type { Size } from "../shared/size.ts";
 import { type Code, toCodePlan } from "./code.ts";
 import type { PartNames } from "./construct.ts";
 import { DEFAULTS } from "./defaults.ts";
@@ -8,6 +8,7 @@ import { type Link, type LinksOf, toLinkPlan } from "./link.ts";
 import type { Queue } from "./part.ts";
 import type { BackoffPlan, FunctionPlan, SourcePlan } from "./plan.ts";
 import type { Source } from "./source.ts";
+import type { Units } from "./units.ts";
 
 /** How long to wait before the next try: exponential, with full jitter. */
 export interface Backoff {
@@ -89,7 +90,12 @@ export interface AnyFunctionSpec extends Machine {
   readonly role?: FunctionPlan["role"];
 }
 
-export function functionPlan(names: PartNames, spec: AnyFunctionSpec, sources: readonly SourcePlan[]): FunctionPlan {
+export function functionPlan(
+  names: PartNames,
+  spec: AnyFunctionSpec,
+  sources: readonly SourcePlan[],
+  units: Units,
+): FunctionPlan {
   const {
     handler,
     links = {},
@@ -109,12 +115,12 @@ export function functionPlan(names: PartNames, spec: AnyFunctionSpec, sources: r
     links: Object.fromEntries(Object.entries(links).map(([name, link]) => [name, toLinkPlan(link)])),
     settings,
     sources,
-    timeout: timeout === undefined ? DEFAULTS.functionTimeout : toSeconds(timeout),
-    memory: memory === undefined ? DEFAULTS.functionMemory : toBytes(memory),
-    disk: disk === undefined ? DEFAULTS.functionDisk : toBytes(disk),
+    timeout: units.seconds("timeout", timeout, DEFAULTS.functionTimeout),
+    memory: units.bytes("memory", memory, DEFAULTS.functionMemory),
+    disk: units.bytes("disk", disk, DEFAULTS.functionDisk),
     cpu,
     attempts,
-    backoff: backoffPlan(spec.backoff),
+    backoff: backoffPlan(spec.backoff, units),
     ...(spec.failures && { failures: spec.failures.name }),
     tools: spec.tools ?? [],
     install: spec.install ?? [],
@@ -124,8 +130,8 @@ export function functionPlan(names: PartNames, spec: AnyFunctionSpec, sources: r
   };
 }
 
-export const backoffPlan = ({ first, factor, longest }: Backoff = {}): BackoffPlan => ({
-  first: first === undefined ? DEFAULTS.backoff.first : toSeconds(first),
+export const backoffPlan = ({ first, factor, longest }: Backoff = {}, units: Units): BackoffPlan => ({
+  first: units.seconds("backoff.first", first, DEFAULTS.backoff.first),
   factor: factor ?? DEFAULTS.backoff.factor,
-  longest: longest === undefined ? DEFAULTS.backoff.longest : toSeconds(longest),
+  longest: units.seconds("backoff.longest", longest, DEFAULTS.backoff.longest),
 });

@@ -1,7 +1,8 @@
-import { type Duration, toSeconds } from "../shared/duration.ts";
+import type { Duration } from "../shared/duration.ts";
 import type { PartNames } from "./construct.ts";
 import type { FunctionPart, Part, Queue } from "./part.ts";
 import type { AlarmPlan, MonitorPlan } from "./plan.ts";
+import type { Units } from "./units.ts";
 
 /** Alarms, and where they go. */
 export interface MonitorSpec {
@@ -20,14 +21,17 @@ export interface Alarm {
   readonly period?: Duration;
 }
 
-export const monitorPlan = (names: PartNames, { alarms, notify = [] }: MonitorSpec): MonitorPlan => ({
+/** The time a number has to stay above its bound. */
+const ALARM_PERIOD = 300;
+
+export const monitorPlan = (names: PartNames, { alarms, notify = [] }: MonitorSpec, units: Units): MonitorPlan => ({
   kind: "monitor",
   ...names,
-  alarms: alarms.map(({ part, metric, above, period = "5 minutes" }) => ({
+  alarms: alarms.map(({ part, metric, above, period }, index) => ({
     part: part.name,
     metric,
     above,
-    period: toSeconds(period),
+    period: units.seconds(`alarms[${index}].period`, period, ALARM_PERIOD),
   })),
   notify: notify.map(({ kind, name }) => ({ kind, name })),
 });

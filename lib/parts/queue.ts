@@ -1,8 +1,9 @@
-import { type Duration, toSeconds } from "../shared/duration.ts";
+import type { Duration } from "../shared/duration.ts";
 import type { PartNames } from "./construct.ts";
 import { DEFAULTS } from "./defaults.ts";
 import type { Queue } from "./part.ts";
 import type { QueuePlan } from "./plan.ts";
+import type { Units } from "./units.ts";
 
 /** A queue: at least once, in no promised order. */
 export interface QueueSpec {
@@ -20,14 +21,14 @@ export interface QueueSpec {
   readonly existing?: string;
 }
 
-export function queuePlan(names: PartNames, spec: QueueSpec): QueuePlan {
+export function queuePlan(names: PartNames, spec: QueueSpec, units: Units): QueuePlan {
   const { visibility, retention, delay, attempts = DEFAULTS.queueAttempts, deadLetters, existing } = spec;
   return {
     kind: "queue",
     ...names,
-    visibility: visibility === undefined ? DEFAULTS.queueVisibility : toSeconds(visibility),
-    retention: retention === undefined ? DEFAULTS.queueRetention : toSeconds(retention),
-    delay: delay === undefined ? 0 : toSeconds(delay),
+    visibility: units.seconds("visibility", visibility, DEFAULTS.queueVisibility),
+    retention: units.seconds("retention", retention, DEFAULTS.queueRetention),
+    delay: units.seconds("delay", delay, 0),
     ...(deadLetters && { attempts, deadLetters: deadLetters.name }),
     ...(existing !== undefined && { existing }),
   };

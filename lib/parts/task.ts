@@ -2,7 +2,7 @@ import type { HandlerId } from "../handlers/index.ts";
 import type { FunctionInvoked, SourceEvent } from "../runtime/events.ts";
 import type { Handler } from "../runtime/handler.ts";
 import type { Envelope } from "../runtime/tasks/envelope.ts";
-import { type Duration, toSeconds } from "../shared/duration.ts";
+import type { Duration } from "../shared/duration.ts";
 import type { Code } from "./code.ts";
 import type { PartNames } from "./construct.ts";
 import { DEFAULTS } from "./defaults.ts";
@@ -18,6 +18,7 @@ import { type Link, submit } from "./link.ts";
 import type { Queue, TaskPart } from "./part.ts";
 import type { DestinationPlan, TaskPlan } from "./plan.ts";
 import type { Source } from "./source.ts";
+import type { Units } from "./units.ts";
 
 /** User code that is told how a run ended: `export async function handler({ payload: envelope }, context)`. */
 export type Hook =
@@ -85,8 +86,9 @@ export interface AnyTaskSpec extends AnyFunctionSpec, TaskBehavior {
   };
 }
 
-export function taskPlan(names: PartNames, spec: AnyTaskSpec) {
-  const { timeout, grace, concurrency, expires, retention, attempts = DEFAULTS.attempts } = spec;
+export function taskPlan(names: PartNames, spec: AnyTaskSpec, units: Units) {
+  const { timeout, grace, concurrency, retention, attempts = DEFAULTS.attempts } = spec;
+  const expires = units.seconds("expires", spec.expires);
   const successes = destinationsOf(names.name, "on-success", spec.onSuccess);
   const failures = destinationsOf(names.name, "on-failure", spec.onFailure);
   const plan: TaskPlan = {
@@ -94,13 +96,13 @@ export function taskPlan(names: PartNames, spec: AnyTaskSpec) {
     ...names,
     worker: `${names.name}-work`,
     dispatcher: `${names.name}-dispatch`,
-    timeout: timeout === undefined ? DEFAULTS.taskTimeout : toSeconds(timeout),
-    grace: grace === undefined ? DEFAULTS.taskGrace : toSeconds(grace),
+    timeout: units.seconds("timeout", timeout, DEFAULTS.taskTimeout),
+    grace: units.seconds("grace", grace, DEFAULTS.taskGrace),
     attempts,
-    backoff: backoffPlan(spec.backoff),
+    backoff: backoffPlan(spec.backoff, units),
     ...(concurrency !== undefined && { concurrency }),
-    ...(expires !== undefined && { expires: toSeconds(expires) }),
-    retention: retention === undefined ? DEFAULTS.taskRetention : toSeconds(retention),
+    ...(expires !== undefined && { expires }),
+    retention: units.seconds("retention", retention, DEFAULTS.taskRetention),
     onSuccess: successes.map(({ plan }) => plan),
     onFailure: failures.map(({ plan }) => plan),
   };

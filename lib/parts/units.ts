@@ -1,0 +1,40 @@
+import { type Duration, toSeconds } from "../shared/duration.ts";
+import type { Problem } from "../shared/problem.ts";
+import { type Size, toBytes } from "../shared/size.ts";
+
+/** Turns what a user wrote into the plan's numbers; what cannot be read becomes a problem of its field. */
+export class Units {
+  readonly #part: string;
+  readonly #problems: Problem[];
+
+  /**
+   * @param part the part's name, which begins every path
+   * @param problems where problems are gathered
+   */
+  constructor(part: string, problems: Problem[]) {
+    this.#part = part;
+    this.#problems = problems;
+  }
+
+  /** The seconds given, or the fallback if nothing, or nothing readable, was given. */
+  seconds(field: string, given: Duration | undefined, fallback: number): number;
+  seconds(field: string, given: Duration | undefined): number | undefined;
+  seconds(field: string, given: Duration | undefined, fallback?: number): number | undefined {
+    return this.#read(field, given, toSeconds) ?? fallback;
+  }
+
+  /** The bytes given, or the fallback if nothing, or nothing readable, was given. */
+  bytes(field: string, given: Size | undefined, fallback: number): number {
+    return this.#read(field, given, toBytes) ?? fallback;
+  }
+
+  #read<Given>(field: string, given: Given | undefined, read: (given: Given) => number): number | undefined {
+    if (given === undefined) return undefined;
+    try {
+      return read(given);
+    } catch (error) {
+      this.#problems.push({ path: `${this.#part}.${field}`, message: (error as Error).message });
+      return undefined;
+    }
+  }
+}
