@@ -1,0 +1,89 @@
+import { shortHash } from "../../shared/name.ts";
+import { MillraceError } from "../errors.ts";
+import type { BucketReader, BucketRemover, BucketWriter } from "../ports.ts";
+import type { PayloadReference } from "./envelope.ts";
+import type { BodyInfo, TaskRow } from "./row.ts";
+import type { PackedBody } from "./steps.ts";
+import type { TaskStore } from "./store.ts";
+
+/** Where payloads and results lie that are too large for the store. */
+export type ClaimsBucket = BucketReader & BucketWriter & BucketRemover;
+
+/** From which size on a text goes to the claims bucket, in bytes; absent: never. */
+export interface TaskLimits {
+  readonly taskPayloadBytes?: number;
+  readonly taskResultBytes?: number;
+}
+
+const PREVIEW = 1024;
+
+/** Payloads and results as texts: beside the row, or in the claims bucket where they are large. */
+export class Bodies {
+  readonly #store: TaskStore;
+  readonly #claims: ClaimsBucket;
+  readonly #limits: TaskLimits;
+  readonly #random: () => number;
+
+  constructor(store: TaskStore, claims: ClaimsBucket, limits: TaskLimits, random: () => number) {
+    this.#store = store;
+    this.#claims = claims;
+    this.#limits = limits;
+    this.#random = random;
+  }
+
+  /** Whether the text goes to the claims bucket. */
+  isLarge(kind: "payload" | "result", text: string): boolean {
+    const limit = (kind === "payload" ? this.#limits.taskPayloadBytes : this.#limits.taskResultBytes) ?? Infinity;
+    return text.length > limit || Buffer.byteLength(text) > limit;
+  }
+
+  /** Makes a text ready to be stored with its row; a large one is put into the bucket now. */
+  async pack(run: Pick<TaskRow, "task" | "id">, kind: "payload" | "result", text: string): Promise<PackedBody> {
+    const info = { size: Buffer.byteLength(text), preview: previewOf(text) };
+    if (!this.isLarge(kind, text)) return { info, text };
+    return { info: { ...info, claim: await this.claim(run, kind, text) } };
+  }
+
+  /** Puts a text into the bucket; its key. Every put has its own, so that none can overwrite another submit's. */
+  async claim({ task, id }: Pick<TaskRow, "task" | "id">, kind: string, text: string): Promise<string> {
+    const nonce = shortHash(`${this.#random()}${this.#random()}`, 12);
+    const key = `tasks/${task}/${shortHash(id, 24)}/${kind}-${nonce}.json`;
+    await this.#claims.put(key, text, { contentType: "application/json" });
+    return key;
+  }
+
+  /** The whole text. @throws `not-found` if it is gone from the bucket */
+  async read({ task, id }: Pick<TaskRow, "task" | "id">, kind: "payload" | "result", info: BodyInfo): Promise<string> {
+    if (info.claim !== undefined) return Buffer.from(await this.#claims.get(info.claim)).toString("utf8");
+    const text = await this.#store.body(task, id, kind);
+    if (text === undefined) throw new MillraceError("not-found", `${task} "${id}": its ${kind} is gone`);
+    return text;
+  }
+
+  /** What stands for a text in the bucket. */
+  reference(info: BodyInfo, key: string): PayloadReference {
+    return { bucket: this.#claims.bucket, key, size: info.size, preview: info.preview };
+  }
+
+  /** Removes what nobody refers to any more. */
+  async discard(keys: readonly string[]): Promise<void> {
+    for (const key of keys) await this.#claims.remove(key);
+  }
+}
+
+/** A value as JSON. @throws `bad-input` if it is none */
+export function toJson(value: unknown, what: string): string {
+  try {
+    const text = JSON.stringify(value ?? null);
+    if (text !== undefined) return text;
+  } catch (error) {
+    throw new MillraceError("bad-input", `the ${what} must be JSON: ${(error as Error).message}`, { cause: error });
+  }
+  throw new MillraceError("bad-input", `the ${what} must be JSON, got a ${typeof value}`);
+}
+
+/** The first 1,024 characters; half a surrogate pair at the cut is left out. */
+function previewOf(text: string): string {
+  const cut = text.slice(0, PREVIEW);
+  return /\p{Cs}/u.test(cut.slice(-1)) ? cut.slice(0, -1) : cut;
+}
