@@ -1,0 +1,225 @@
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type FSWatcher, watch } from "chokidar";
+import { type Bundle, bundle } from "../../bundle/bundle.ts";
+import { checkParts } from "../../parts/check.ts";
+import type { FunctionPlan, Plan } from "../../parts/plan.ts";
+import { secretValues } from "../../program/config.ts";
+import { type Evaluated, evaluate, ProgramError } from "../../program/evaluate.ts";
+import { toErrorRecord } from "../../runtime/errors.ts";
+import type { Log } from "../../runtime/handler.ts";
+import { ProblemsError, refuse } from "../../shared/problem.ts";
+import { SUPPORT } from "../support.ts";
+import { LocalHost, type LocalHostOptions } from "./host/host.ts";
+import type { DevEvent, DevOptions, DevSession } from "./host/inspect.ts";
+import { type LocalServer, serveLocal } from "./host/server.ts";
+import { findTools } from "./host/tools.ts";
+
+/** Editors save a file in several steps, and several files at once. */
+const SAVING_MILLISECONDS = 50;
+
+/** What `millrace dev` takes, and what tests steer beside it. */
+export interface StartDevOptions extends DevOptions {
+  /** Where Pulumi.yaml lies. @default the working directory */
+  readonly project?: string;
+  /** @default edits are taken when they are saved */
+  readonly watch?: boolean;
+  readonly host?: Pick<LocalHostOptions, "clock" | "seed" | "concurrency">;
+}
+
+/** A running program, with what is behind it. */
+export interface LocalSession extends DevSession {
+  readonly host: LocalHost;
+  readonly token: string;
+  /** The folder that shows every bucket as a folder. */
+  readonly dropFolder: string;
+}
+
+/**
+ * Runs a program on this computer: reads its plan, bundles its functions, starts them, and takes every edit as soon
+ * as it is saved. What a killed predecessor left undone in the folder goes on.
+ *
+ * @throws ProblemsError for a plan that cannot run, ProgramError for a program that cannot be read, BundleError for
+ * code that cannot be bundled, MillraceError `refused` if the folder is in use.
+ */
+export async function startDev(options: StartDevOptions): Promise<LocalSession> {
+  const program = new LocalProgram(options);
+  return program.start();
+}
+
+class LocalProgram {
+  readonly #options: StartDevOptions;
+  readonly #folder: string;
+  readonly #project: string;
+  readonly #bundles = new Map<string, Bundle>();
+  #evaluated: Evaluated | undefined;
+  #watcher: FSWatcher | undefined;
+  #changed = new Set<string>();
+  #taking = Promise.resolve();
+
+  constructor(options: StartDevOptions) {
+    this.#options = options;
+    this.#folder = resolve(options.folder);
+    this.#project = resolve(options.project ?? ".");
+  }
+
+  async start(): Promise<LocalSession> {
+    const { onEvent, port, as } = this.#options;
+    const { plan } = await this.#read();
+    await this.#bundleAll(functionsOf(plan));
+    const host = new LocalHost({
+      ...this.#options.host,
+      folder: this.#folder,
+      limits: SUPPORT[as ?? plan.clouds[0]?.kind ?? "local"].limits,
+      tools: await this.#tools(plan),
+      log: warningLog(onEvent),
+    });
+    const unsubscribe = host.onChange(onEvent);
+    await this.#deploy(host);
+    const dropFolder = await host.openDropFolder();
+    const server = await serveLocal({ view: host, folder: this.#folder, ...(port !== undefined && { port }) });
+    if (this.#options.watch ?? true) await this.#watch(host);
+    return session({
+      host,
+      server,
+      plan,
+      dropFolder,
+      end: async () => {
+        await this.#watcher?.close();
+        await this.#taking;
+        await server.close();
+        await host.close();
+        unsubscribe();
+      },
+    });
+  }
+
+  async #read(): Promise<Evaluated> {
+    const { program, stack, as, onEvent } = this.#options;
+    const evaluated = await evaluate({
+      folder: this.#project,
+      ...(program !== undefined && { program }),
+      ...(stack !== undefined && { stack }),
+      print: (text) => onEvent({ type: "warned", message: text.trimEnd() }),
+    });
+    refuse([...evaluated.problems, ...(as ? checkParts(evaluated.plan.parts, SUPPORT[as]) : [])]);
+    for (const message of evaluated.warnings) onEvent({ type: "warned", message });
+    this.#evaluated = evaluated;
+    return evaluated;
+  }
+
+  async #bundleAll(functions: readonly FunctionPlan[]): Promise<void> {
+    const made = await Promise.all(functions.map(async (plan) => [plan.name, await this.#bundle(plan)] as const));
+    for (const [name, made_] of made) this.#bundles.set(name, made_);
+  }
+
+  #bundle({ handler, code, settings, install }: FunctionPlan): Promise<Bundle> {
+    const outdir = join(this.#folder, "bundles");
+    return bundle({ handler, code, settings, entry: ENTRY, outdir, install, target: "node24" });
+  }
+
+  async #deploy(host: LocalHost): Promise<void> {
+    const { plan, config } = this.#evaluated!;
+    const bundles = Object.fromEntries([...this.#bundles].map(([name, { file }]) => [name, file]));
+    await host.deploy({ plan, bundles }, secretValues(plan, config));
+  }
+
+  async #tools(plan: Plan): Promise<Readonly<Record<string, string>>> {
+    const names = functionsOf(plan).flatMap(({ tools }) => tools);
+    const found = await findTools(names, {
+      environment: process.env,
+      project: this.#project,
+      cache: join(this.#folder, "tools"),
+    });
+    for (const { warning } of Object.values(found)) {
+      if (warning !== undefined) this.#options.onEvent({ type: "warned", message: warning });
+    }
+    return Object.fromEntries(Object.values(found).map(({ name, path }) => [name, path]));
+  }
+
+  async #watch(host: LocalHost): Promise<void> {
+    const watcher = watch(this.#inputs(), { ignoreInitial: true });
+    this.#watcher = watcher;
+    watcher.on("all", (_event, path) => {
+      if (this.#changed.size === 0) setTimeout(() => this.#takeEdits(host), SAVING_MILLISECONDS);
+      this.#changed.add(resolve(path));
+    });
+    await new Promise<void>((ready) => watcher.once("ready", () => ready()));
+  }
+
+  #inputs(): string[] {
+    return [
+      ...new Set([...(this.#evaluated?.inputs ?? []), ...[...this.#bundles.values()].flatMap(({ inputs }) => inputs)]),
+    ];
+  }
+
+  #takeEdits(host: LocalHost): void {
+    const changed = this.#changed;
+    this.#changed = new Set();
+    this.#taking = this.#taking.then(() => this.#take(host, changed));
+  }
+
+  /** A file of the program itself means a new plan; a handler's file means only new code. */
+  async #take(host: LocalHost, changed: ReadonlySet<string>): Promise<void> {
+    const { onEvent } = this.#options;
+    const began = performance.now();
+    const before = new Map([...this.#bundles].map(([name, { hash }]) => [name, hash]));
+    try {
+      const isProgram = this.#evaluated!.inputs.some((input) => changed.has(input));
+      const { plan } = isProgram ? await this.#read() : this.#evaluated!;
+      const functions = functionsOf(plan);
+      for (const name of this.#bundles.keys())
+        if (!functions.some((part) => part.name === name)) this.#bundles.delete(name);
+      await this.#bundleAll(functions.filter(({ name }) => isProgram || this.#isOutOfDate(name, changed)));
+      await this.#deploy(host);
+      const renewed = [...this.#bundles].filter(([name, { hash }]) => before.get(name) !== hash).map(([name]) => name);
+      onEvent({ type: "code.changed", functions: renewed, milliseconds: Math.round(performance.now() - began) });
+    } catch (error) {
+      const { message } = toErrorRecord(error);
+      onEvent({ type: "edit.refused", message, problems: error instanceof ProblemsError ? error.problems : [] });
+      if (error instanceof ProgramError) this.#watcher?.add([...error.inputs]);
+    }
+    this.#watcher?.add(this.#inputs());
+  }
+
+  #isOutOfDate(name: string, changed: ReadonlySet<string>): boolean {
+    return this.#bundles.get(name)?.inputs.some((input) => changed.has(input)) ?? true;
+  }
+}
+
+/** The module that every local bundle starts with. */
+const ENTRY = fileURLToPath(
+  new URL(`./runtime/entry${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url),
+);
+
+const functionsOf = ({ parts }: Plan): readonly FunctionPlan[] => parts.filter((part) => part.kind === "function");
+
+/** Only what the user should know; the rest is in the runs' own logs. */
+function warningLog(onEvent: (event: DevEvent) => void): Log {
+  const warn = (message: string) => onEvent({ type: "warned", message });
+  return { debug: () => {}, info: () => {}, warn, error: warn };
+}
+
+interface SessionParts {
+  readonly host: LocalHost;
+  readonly server: LocalServer;
+  readonly plan: Plan;
+  readonly dropFolder: string;
+  readonly end: () => Promise<void>;
+}
+
+function session({ host, server, plan, dropFolder, end }: SessionParts): LocalSession {
+  let closing: Promise<void> | undefined;
+  let settle: (result: Promise<void>) => void = () => {};
+  const closed = new Promise<void>((resolve) => {
+    settle = resolve;
+  });
+  const close = () => {
+    if (!closing) {
+      closing = end();
+      settle(closing);
+    }
+    return closing;
+  };
+  return { host, plan, dropFolder, url: server.url, token: server.token, closed, close };
+}

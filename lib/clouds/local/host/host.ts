@@ -1,0 +1,365 @@
+import type { FunctionPlan, PartPlan, Plan, TaskPlan } from "../../../parts/plan.ts";
+import type { Support } from "../../../parts/support.ts";
+import { type Clock, systemClock } from "../../../runtime/clock.ts";
+import { MillraceError } from "../../../runtime/errors.ts";
+import type { Log } from "../../../runtime/handler.ts";
+import type { SecretReader, TaskController, TaskSubmitter } from "../../../runtime/ports.ts";
+import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
+import type { Deliver } from "../../../runtime/tasks/outbox.ts";
+import { TaskService } from "../../../runtime/tasks/service.ts";
+import type { SubmitOptions, Task } from "../../../runtime/tasks/task.ts";
+import type { LinkAddress } from "../runtime/channel.ts";
+import { Agenda } from "./agenda.ts";
+import { Buckets } from "./buckets.ts";
+import { Calls } from "./calls.ts";
+import { DropFolder } from "./drop-folder.ts";
+import { Faults, seededRandom } from "./faults.ts";
+import { Functions } from "./functions.ts";
+import type { LocalBuckets, LocalChange, LocalView } from "./inspect.ts";
+import { Journal } from "./journal.ts";
+import { Permissions } from "./permissions.ts";
+import { LocalPlatform } from "./platform.ts";
+import { Processes } from "./processes.ts";
+import { Queues } from "./queues.ts";
+import { Tables } from "./tables.ts";
+import { SqliteTaskLogs } from "./task-logs.ts";
+import { SqliteTaskStore } from "./task-store.ts";
+import { Triggers } from "./triggers.ts";
+import { Volumes } from "./volumes.ts";
+
+/** Payloads and results too large for the task store lie here; no plan has a part of this name. */
+const CLAIMS = ".claims";
+
+export interface LocalHostOptions {
+  /** Where everything lies: `.millrace`. */
+  readonly folder: string;
+  /** Whose limits are enforced. */
+  readonly limits: Support["limits"];
+  /** Values of secret parts, by part name. */
+  readonly secrets?: Readonly<Record<string, string>>;
+  /** Paths of tools such as `ffmpeg`. */
+  readonly tools?: Readonly<Record<string, string>>;
+  /** @default the machine's */
+  readonly clock?: Clock;
+  /** Of everything random: order of delivery, jitter, faults. @default another one every time */
+  readonly seed?: number;
+  /** Invocations at once. @default the machine's cores, at least 2 */
+  readonly concurrency?: number;
+  /** For what happens behind everybody's back. @default nobody hears it */
+  readonly log?: Log;
+}
+
+/** A plan, and the bundle of each of its functions. */
+export interface Deployment {
+  readonly plan: Plan;
+  /** Paths by function name. */
+  readonly bundles: Readonly<Record<string, string>>;
+}
+
+/**
+ * The laptop as a cloud: everything a plan declares, running, in one process with one journal. What is deployed later
+ * takes the place of what was there; data and runs stay.
+ */
+export class LocalHost implements LocalView {
+  readonly clock: Clock;
+  readonly faults: Faults;
+  readonly permissions = new Permissions();
+  readonly queues: Queues;
+  readonly tasks: TaskService;
+  readonly functions: Functions;
+  readonly buckets: LocalBuckets;
+  readonly #options: LocalHostOptions;
+  readonly #journal: Journal;
+  readonly #agenda: Agenda;
+  readonly #objects: Buckets;
+  readonly #tables: Tables;
+  readonly #volumes: Volumes;
+  readonly #triggers: Triggers;
+  readonly #most: number;
+  readonly #listeners = new Set<(change: LocalChange) => void>();
+  readonly #definitions = new Map<string, TaskDefinition>();
+  readonly #aliases = new Map<string, string>();
+  #plan: Plan | undefined;
+  #secrets: Readonly<Record<string, string>>;
+  #dropFolder: DropFolder | undefined;
+
+  /** @throws MillraceError `refused` if another process works in the folder. */
+  constructor(options: LocalHostOptions) {
+    const { folder, limits, clock = systemClock, seed = Math.floor(Math.random() * 2 ** 32), tools = {} } = options;
+    const random = seededRandom(seed);
+    this.#options = options;
+    this.#secrets = options.secrets ?? {};
+    this.clock = clock;
+    this.#journal = new Journal(folder);
+    this.#agenda = new Agenda(clock);
+    this.faults = new Faults({ clock, seed });
+    const shared = { journal: this.#journal, clock, random, agenda: this.#agenda, faults: this.faults };
+
+    this.#objects = new Buckets({ ...shared, onCreated: (event) => this.#triggers.created(event) });
+    this.queues = new Queues({
+      ...shared,
+      onSent: () => this.#agenda.wake(),
+      limits: messageLimits(limits),
+    });
+    this.#tables = new Tables(shared);
+    this.#volumes = new Volumes(folder);
+
+    const processes = new Processes({ ...shared, ...(options.concurrency && { most: options.concurrency }) });
+    this.#most = processes.most;
+    this.functions = new Functions({
+      ...shared,
+      processes,
+      permissions: this.permissions,
+      calls: new Calls({
+        permissions: this.permissions,
+        buckets: this.#objects,
+        port: (part, kind) => this.#port(part, kind),
+        faults: this.faults,
+      }),
+      limits: callLimits(limits),
+      tools,
+      volume: (part) => this.#volumes.define(this.#part(part, "volume")).path,
+      send: (queue, body) => void this.queues.sendNow(queue, body),
+      onLog: ({ function: name, lines }) => {
+        for (const { level, message } of lines) this.#tell({ type: "function.logged", function: name, level, message });
+      },
+    });
+    this.#triggers = new Triggers({
+      ...shared,
+      functions: this.functions,
+      queues: this.queues,
+      most: this.#most,
+    });
+    this.tasks = this.#openTasks(random);
+    this.buckets = {
+      list: () => this.#objects.names().filter((name) => name !== CLAIMS),
+      reader: (name) => this.#objects.reader(name),
+      writer: (name) => this.#objects.writer(name),
+      remover: (name) => this.#objects.remover(name),
+    };
+    this.#objects.onChange(({ bucket, key }) => this.#tellObject(bucket, key));
+    this.tasks.onChange((task) => this.#tell({ type: "task.changed", task }));
+  }
+
+  /** The first deployment starts the work; a later one replaces what is declared, and nothing else. */
+  async deploy(
+    { plan, bundles }: Deployment,
+    secrets: Readonly<Record<string, string>> = this.#secrets,
+  ): Promise<void> {
+    const isFirst = this.#plan === undefined;
+    this.#secrets = secrets;
+    this.#forget(plan);
+    this.#plan = plan;
+    this.#defineData(plan.parts);
+    this.#defineTasks(plan);
+    for (const part of plan.parts) if (part.kind === "function") this.functions.define(part, bundleOf(part, bundles));
+    this.#triggers.define(plan.parts);
+    if (isFirst) await this.#begin();
+    else this.#tell({ type: "plan.changed", plan });
+    this.#agenda.wake();
+  }
+
+  plan(): Plan {
+    if (!this.#plan) throw new MillraceError("unavailable", "nothing is deployed yet");
+    return this.#plan;
+  }
+
+  /** Shows the buckets as folders from now on, and takes what is dropped there. */
+  async openDropFolder(): Promise<string> {
+    const quiet = () => {};
+    const log = this.#options.log ?? { debug: quiet, info: quiet, warn: quiet, error: quiet };
+    this.#dropFolder ??= await DropFolder.open({ buckets: this.#objects, journal: this.#journal, log });
+    return this.#dropFolder.path;
+  }
+
+  onChange(listener: (change: LocalChange) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Events on their way and messages in work, by function: nothing in it, and no run under way, is peace. */
+  waiting(): Readonly<Record<string, number>> {
+    return this.functions.waiting();
+  }
+
+  /** Ends all work; runs under way are begun again at the next start. */
+  async close(): Promise<void> {
+    this.#agenda.stop();
+    await this.#dropFolder?.close();
+    await this.tasks.close();
+    await Promise.all([this.#triggers.close(), this.functions.close()]);
+    await this.tasks.settled();
+    this.#journal.close();
+  }
+
+  /** What a killed predecessor left is looked at before anything new begins. */
+  async #begin(): Promise<void> {
+    for (const duty of [this.#objects, this.#tables, this.functions.duty, this.#triggers.duty, this.tasks]) {
+      this.#agenda.add(duty);
+    }
+    await this.tasks.recover();
+  }
+
+  #openTasks(random: () => number): TaskService {
+    const { limits } = this.#options;
+    const quiet = () => {};
+    this.#objects.define(claimsBucket());
+    const platform = new LocalPlatform({
+      functions: this.functions,
+      planOf: (task) => this.#plan?.parts.find((part): part is TaskPlan => part.kind === "task" && part.name === task),
+      listener: {
+        progressed: (attempt, fraction, message) => void this.tasks.progressed(attempt, fraction, message),
+        finished: (attempt, outcome) => void this.tasks.finished(attempt, outcome),
+        logged: (attempt, lines) => void this.tasks.logged(attempt, lines),
+      },
+    });
+    return new TaskService({
+      definitions: this.#definitions,
+      aliases: this.#aliases,
+      store: new SqliteTaskStore(this.#journal),
+      logs: new SqliteTaskLogs(this.#journal),
+      platform,
+      deliver: (destination, envelope, key) => this.#deliver(destination, envelope, key),
+      dispatch: (task, payload, options) => this.#dispatch(task, payload, options),
+      claims: {
+        ...this.#objects.reader(CLAIMS),
+        ...this.#objects.writer(CLAIMS),
+        ...this.#objects.remover(CLAIMS),
+      },
+      clock: this.clock,
+      random,
+      limits: taskLimits(limits),
+      log: this.#options.log ?? { debug: quiet, info: quiet, warn: quiet, error: quiet },
+      wake: () => this.#agenda.wake(),
+    });
+  }
+
+  /** Names and kinds that are gone or changed their kind take their functions with them. */
+  #forget(plan: Plan): void {
+    const kept = new Set(plan.parts.filter(({ kind }) => kind === "function").map(({ name }) => name));
+    for (const part of this.#plan?.parts ?? []) {
+      if (part.kind === "function" && !kept.has(part.name)) this.functions.remove(part.name);
+    }
+  }
+
+  #defineData(parts: readonly PartPlan[]): void {
+    for (const part of parts) {
+      if (part.kind === "bucket") this.#objects.define(part);
+      if (part.kind === "queue") this.queues.define(part);
+      if (part.kind === "table") this.#tables.define(part);
+      if (part.kind === "volume") this.#volumes.define(part);
+    }
+  }
+
+  #defineTasks({ parts, constructs }: Plan): void {
+    const tasks = parts.filter((part) => part.kind === "task");
+    this.#definitions.clear();
+    this.#aliases.clear();
+    for (const task of tasks) {
+      // The laptop gives each task as many processes as it has: what waits, waits in the queue where it can be seen.
+      this.#definitions.set(task.name, { ...task, concurrency: Math.min(task.concurrency ?? this.#most, this.#most) });
+    }
+    for (const { name } of constructs) {
+      const own = tasks.filter(({ construct }) => construct === name);
+      if (own.length === 1) this.#aliases.set(name, own[0]!.name);
+    }
+  }
+
+  readonly #deliver: Deliver = ({ kind, name }, envelope, key) => {
+    if (kind === "queue") {
+      this.queues.sendNow(name, JSON.stringify(envelope), { deduplication: key });
+    } else {
+      const time = new Date(this.clock.now()).toISOString();
+      this.functions.enqueue(name, { type: "function.invoked", id: key, payload: envelope, time });
+    }
+  };
+
+  async #dispatch(task: string, payload: unknown, options: SubmitOptions): Promise<Task> {
+    const { dispatcher } = this.#part(task, "task");
+    return (await this.functions.invoke(dispatcher, payload, { submit: options })) as Task;
+  }
+
+  /** A part's port with all its methods; permissions are checked before it is asked for. */
+  #port(part: string, kind: LinkAddress["kind"]): object {
+    switch (kind) {
+      case "bucket":
+        return { ...this.#objects.reader(part), ...this.#objects.writer(part), ...this.#objects.remover(part) };
+      case "queue":
+        return { ...this.queues.sender(part), ...this.queues.receiver(part) };
+      case "table":
+        return { ...this.#tables.reader(part), ...this.#tables.writer(part) };
+      case "function":
+        return this.functions.port(part);
+      case "secret":
+        return { value: async () => this.#secret(part) } satisfies SecretReader;
+      case "task":
+        return this.#taskPort(part);
+      case "volume":
+        return {};
+    }
+  }
+
+  #taskPort(task: string): TaskSubmitter & TaskController {
+    return {
+      submit: (id, payload, options) => this.tasks.submit(task, payload, { ...options, id }),
+      get: (id) => this.tasks.get(task, id),
+      list: (filter) => this.tasks.list(task, filter),
+      stop: (id) => this.tasks.stop(task, id),
+      retry: (id) => this.tasks.retry(task, id),
+    };
+  }
+
+  #secret(part: string): string {
+    const value = this.#secrets[part];
+    if (value === undefined) throw new MillraceError("not-found", `the secret ${part} has no value on this machine`);
+    return value;
+  }
+
+  #part<Kind extends PartPlan["kind"]>(name: string, kind: Kind): Extract<PartPlan, { kind: Kind }> {
+    const part = this.plan().parts.find((candidate) => candidate.kind === kind && candidate.name === name);
+    if (!part) throw new MillraceError("not-found", `the plan has no ${kind} "${name}"`);
+    return part as Extract<PartPlan, { kind: Kind }>;
+  }
+
+  #tell(change: LocalChange): void {
+    for (const listener of this.#listeners) listener(change);
+  }
+
+  #tellObject(bucket: string, key: string): void {
+    if (bucket === CLAIMS || this.#listeners.size === 0) return;
+    const object = this.#objects.head(bucket, key);
+    if (object) this.#tell({ type: "object.created", bucket, object });
+  }
+}
+
+const claimsBucket = () =>
+  ({
+    kind: "bucket",
+    name: CLAIMS,
+    stem: CLAIMS,
+    construct: "",
+    cloud: "local",
+    versioned: false,
+    removable: false,
+  }) as const;
+
+function bundleOf({ name }: FunctionPlan, bundles: Deployment["bundles"]): string {
+  const file = bundles[name];
+  if (file === undefined) throw new MillraceError("not-found", `function "${name}" has no bundle`);
+  return file;
+}
+
+type Limits = Support["limits"];
+
+const messageLimits = ({ queueMessageBytes }: Limits) =>
+  queueMessageBytes ? { messageBytes: queueMessageBytes.value } : {};
+
+const callLimits = ({ functionPayloadBytes, eventPayloadBytes }: Limits) => ({
+  ...(functionPayloadBytes && { functionPayloadBytes: functionPayloadBytes.value }),
+  ...(eventPayloadBytes && { eventPayloadBytes: eventPayloadBytes.value }),
+});
+
+const taskLimits = ({ taskPayloadBytes, taskResultBytes }: Limits) => ({
+  ...(taskPayloadBytes && { taskPayloadBytes: taskPayloadBytes.value }),
+  ...(taskResultBytes && { taskResultBytes: taskResultBytes.value }),
+});
