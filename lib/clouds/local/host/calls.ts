@@ -1,0 +1,123 @@
+import { mkdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { MillraceError } from "../../../runtime/errors.ts";
+import type { ObjectInfo, PutOptions } from "../../../runtime/ports.ts";
+import type { Call, LinkAddress } from "../runtime/channel.ts";
+import type { FaultPoint, Faults } from "./faults.ts";
+import type { JobHandle } from "./instance.ts";
+import { kindOf, type Permissions, type UsedVerb } from "./permissions.ts";
+
+/** What a bucket is asked for on behalf of a process that reads and writes its files itself. */
+export interface BucketFiles {
+  /** The file with an object's content; with `into`, a link to it in that folder. */
+  path(
+    bucket: string,
+    key: string,
+    options?: { readonly ifMatch?: string; readonly into?: string },
+  ): Promise<{ readonly path: string }>;
+  /** Where to write a new object's content. */
+  stage(): string;
+  commit(bucket: string, key: string, staged: string, options?: PutOptions): Promise<ObjectInfo>;
+}
+
+export interface CallsOptions {
+  readonly permissions: Permissions;
+  readonly buckets: BucketFiles;
+  /** A part's port with all its methods; who may call which is decided before it is asked for. */
+  readonly port: (part: string, kind: LinkAddress["kind"]) => object;
+  readonly faults: Faults;
+}
+
+/** Answers what handlers ask of their links: may they, does a fault hit, and what does the part say. */
+export class Calls {
+  readonly #options: CallsOptions;
+
+  constructor(options: CallsOptions) {
+    this.#options = options;
+  }
+
+  /** What one invocation of a function may ask, until it ends. */
+  begin(name: string): InvocationCalls {
+    return new InvocationCalls(name, this.#options);
+  }
+}
+
+type FileCall = (bucket: string, args: readonly unknown[], job: JobHandle) => Promise<unknown>;
+
+/** What one invocation asks. */
+export class InvocationCalls {
+  readonly #name: string;
+  readonly #options: CallsOptions;
+  readonly #staged = new Set<string>();
+  #objects: string | undefined;
+
+  constructor(name: string, options: CallsOptions) {
+    this.#name = name;
+    this.#options = options;
+  }
+
+  /** @throws `refused` if the function is not linked so, and whatever the part says. */
+  async answer({ link, method, args }: Call, job: JobHandle): Promise<unknown> {
+    const { permissions, faults } = this.#options;
+    const verb = permissions.check(this.#name, link, method);
+    const point = faultPoint(verb, method);
+    const work = () => this.#do(verb, method, args, job);
+    return point ? faults.around(point, verb.part, work, () => job.kill()) : work();
+  }
+
+  /** Removes what the invocation has left: linked objects, and contents that never became one. */
+  async end(): Promise<void> {
+    const paths = [...this.#staged, ...(this.#objects === undefined ? [] : [this.#objects])];
+    await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true })));
+  }
+
+  async #do({ part, action }: UsedVerb, method: string, args: readonly unknown[], job: JobHandle): Promise<unknown> {
+    const kind = kindOf([action]);
+    const onFiles = kind === "bucket" ? this.#files[method] : undefined;
+    if (onFiles) return onFiles(part, args, job);
+    const port = this.#options.port(part, kind) as Readonly<Record<string, (...args: readonly unknown[]) => unknown>>;
+    return port[method]!(...args);
+  }
+
+  /** Contents stay out of the channel: the process is told a path to read from, or to write to. */
+  readonly #files: Readonly<Record<string, FileCall>> = {
+    open: async (bucket, [key, options]) =>
+      (await this.#options.buckets.path(bucket, key as string, options as { ifMatch?: string })).path,
+
+    file: async (bucket, [key, options], job) => {
+      const into = this.#folder(job);
+      return (await this.#options.buckets.path(bucket, key as string, { ...(options as object), into })).path;
+    },
+
+    stage: async () => {
+      const path = this.#options.buckets.stage();
+      this.#staged.add(path);
+      return path;
+    },
+
+    commit: async (bucket, [key, path, options]) => {
+      const staged = path as string;
+      if (!this.#staged.delete(staged)) {
+        throw new MillraceError("refused", `${staged} is no place that this invocation was given to write to`);
+      }
+      return this.#options.buckets.commit(bucket, key as string, staged, options as PutOptions | undefined);
+    },
+  };
+
+  /** Beside the scratch folder, which is the handler's own and begins empty. */
+  #folder({ scratch }: JobHandle): string {
+    if (this.#objects === undefined) {
+      this.#objects = `${scratch}.objects`;
+      mkdirSync(this.#objects);
+    }
+    return this.#objects;
+  }
+}
+
+/** `stage` is none: an object is put when it is committed. */
+function faultPoint({ action }: UsedVerb, method: string): FaultPoint | undefined {
+  if (method === "stage") return undefined;
+  if (method === "commit") return "bucket.put";
+  if (method === "open" || method === "file") return "bucket.read";
+  return `${kindOf([action])}.${method}` as FaultPoint;
+}

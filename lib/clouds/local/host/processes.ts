@@ -1,0 +1,301 @@
+import { mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join, resolve as resolvePath } from "node:path";
+import type { Clock } from "../../../runtime/clock.ts";
+import { toErrorRecord } from "../../../runtime/errors.ts";
+import { type Ending, Instance, type Job, NOT_TAKEN, type Program } from "./instance.ts";
+import type { Journal } from "./journal.ts";
+import { Leftovers } from "./leftovers.ts";
+
+export interface ProcessesOptions {
+  readonly journal: Journal;
+  readonly clock: Clock;
+  /** Invocations at once in each lane; the others wait. @default the machine's cores, at least 2 */
+  readonly most?: number;
+  /** Real milliseconds after which an idle process is ended. @default a minute */
+  readonly idle?: number;
+  /** The PATH functions get. @default this process's */
+  readonly searchPath?: string;
+}
+
+/**
+ * What shares a cap. Long runs of tasks must not keep the functions waiting that start them, and a function that is
+ * called by a running one must not wait for it: `nested` has no cap.
+ */
+export type Lane = "function" | "task" | "nested";
+
+interface Order {
+  readonly job: Job;
+  readonly lane: Lane;
+  readonly signal: AbortSignal | undefined;
+  readonly settle: (ending: Ending) => void;
+}
+
+/** The processes of one function, and the invocations that wait for one. */
+interface Pool {
+  program: Program;
+  most: number;
+  readonly waiting: Order[];
+  readonly idle: Instance[];
+  busy: number;
+}
+
+const IDLE_MILLISECONDS = 60_000;
+/** Real milliseconds between the request to end and the kill when the host closes. */
+const CLOSING_GRACE = 2000;
+
+/**
+ * Runs invocations in child processes: warm ones are used again, the rest wait in a fair line. Every process leads a
+ * group of its own and is journaled, so that nothing outlives the host, however that ends.
+ */
+export class Processes {
+  readonly most: number;
+  readonly #clock: Clock;
+  readonly #idle: number;
+  readonly #searchPath: string;
+  readonly #scratch: string;
+  readonly #leftovers: Leftovers;
+  readonly #pools = new Map<string, Pool>();
+  /** Names of pools where orders wait, the one whose turn is next first. */
+  readonly #line: string[] = [];
+  readonly #busy: Record<Lane, number> = { function: 0, task: 0, nested: 0 };
+  readonly #living = new Set<Instance>();
+  readonly #running = new Set<Instance>();
+  readonly #idleTimers = new Map<Instance, NodeJS.Timeout>();
+  #scratches = 0;
+  #isClosed = false;
+
+  /** Ends what a killed predecessor left running in this folder, and clears its scratch. */
+  constructor({
+    journal,
+    clock,
+    most,
+    idle = IDLE_MILLISECONDS,
+    searchPath = process.env.PATH ?? "",
+  }: ProcessesOptions) {
+    this.#clock = clock;
+    this.most = most ?? Math.max(2, availableParallelism());
+    this.#idle = idle;
+    this.#searchPath = searchPath;
+    this.#scratch = resolvePath(journal.folder, "scratch");
+    this.#leftovers = new Leftovers(journal, this.#scratch);
+    this.#leftovers.kill();
+    rmSync(this.#scratch, { recursive: true, force: true });
+    mkdirSync(this.#scratch, { recursive: true });
+  }
+
+  /**
+   * From now on new invocations of this function run this program; those that run finish on the old one.
+   *
+   * @param most invocations at once. @default as many as the lane allows
+   */
+  define(program: Program, most = Number.POSITIVE_INFINITY): void {
+    const pool = this.#pools.get(program.name);
+    if (!pool) {
+      this.#pools.set(program.name, { program, most, waiting: [], idle: [], busy: 0 });
+      return;
+    }
+    pool.program = program;
+    pool.most = most;
+    for (const instance of pool.idle.splice(0)) this.#retire(instance);
+    this.#turn();
+  }
+
+  /** Forgets a function: what waits is stopped, what runs finishes. */
+  remove(name: string): void {
+    const pool = this.#pools.get(name);
+    if (!pool) return;
+    this.#pools.delete(name);
+    for (const instance of pool.idle.splice(0)) this.#retire(instance);
+    for (const { settle } of pool.waiting.splice(0)) {
+      settle({ error: { kind: "stopped", message: `function "${name}" was removed` } });
+    }
+  }
+
+  /**
+   * Runs one invocation as soon as there is room; never rejects.
+   *
+   * @param options.signal asks the invocation to end; after the job's grace it is killed. The ending is `stopped`.
+   */
+  run(name: string, job: Job, options: { readonly lane: Lane; readonly signal?: AbortSignal }): Promise<Ending> {
+    return new Promise((settle) => {
+      const { lane, signal } = options;
+      const pool = this.#pools.get(name);
+      if (!pool) return settle({ error: { kind: "not-found", message: `there is no function "${name}"` } });
+      if (this.#isClosed) return settle(closed(name));
+      if (signal?.aborted) return settle(stopped(name));
+      const order: Order = { job, lane, signal, settle };
+      pool.waiting.push(order);
+      if (!this.#line.includes(name)) this.#line.push(name);
+      signal?.addEventListener("abort", () => this.#withdraw(pool, order), { once: true });
+      this.#turn();
+    });
+  }
+
+  /** Whether an invocation would start at once. */
+  hasRoom(name: string, lane: Lane): boolean {
+    const pool = this.#pools.get(name);
+    return pool !== undefined && !this.#isClosed && this.#mayStart(pool, lane) && pool.waiting.length === 0;
+  }
+
+  /** Asks everything to end, then ends it; resolves when no process is left. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const [name, { waiting }] of this.#pools) for (const { settle } of waiting.splice(0)) settle(closed(name));
+    for (const { idle } of this.#pools.values()) for (const instance of idle.splice(0)) this.#retire(instance);
+    for (const instance of this.#running) instance.abort("interrupted", "the local cloud is closing");
+    const timer = setTimeout(() => {
+      for (const instance of this.#living) instance.kill();
+    }, CLOSING_GRACE);
+    await Promise.all([...this.#living].map(({ gone }) => gone));
+    clearTimeout(timer);
+    await rm(this.#scratch, { recursive: true, force: true });
+  }
+
+  #mayStart(pool: Pool, lane: Lane): boolean {
+    return pool.busy < pool.most && (lane === "nested" || this.#busy[lane] < this.most);
+  }
+
+  /** Starts what may start, one order of each function in turn. */
+  #turn(): void {
+    let passed = 0;
+    while (this.#line.length > 0 && passed < this.#line.length) {
+      const name = this.#line.shift()!;
+      const pool = this.#pools.get(name);
+      const index = pool?.waiting.findIndex(({ lane }) => this.#mayStart(pool, lane)) ?? -1;
+      if (pool && pool.waiting.length > 0) this.#line.push(name);
+      if (!pool || index < 0) {
+        passed += 1;
+        continue;
+      }
+      const [order] = pool.waiting.splice(index, 1);
+      passed = 0;
+      void this.#start(name, pool, order!);
+    }
+  }
+
+  #withdraw(pool: Pool, order: Order): void {
+    const index = pool.waiting.indexOf(order);
+    if (index < 0) return;
+    pool.waiting.splice(index, 1);
+    order.settle(stopped(pool.program.name));
+  }
+
+  async #start(name: string, pool: Pool, { job, lane, signal, settle }: Order): Promise<void> {
+    pool.busy += 1;
+    this.#busy[lane] += 1;
+    try {
+      settle(await this.#runOnce(name, pool, job, signal));
+    } catch (error) {
+      settle({ error: { ...toErrorRecord(error), kind: "unavailable" } });
+    } finally {
+      pool.busy -= 1;
+      this.#busy[lane] -= 1;
+      this.#turn();
+    }
+  }
+
+  async #runOnce(name: string, pool: Pool, job: Job, signal: AbortSignal | undefined): Promise<Ending> {
+    const scratch = this.#makeScratch();
+    const instance = this.#take(pool) ?? this.#spawn(pool.program);
+    const onAbort = () => instance.abort("stopped", `function "${name}" was stopped`);
+    signal?.addEventListener("abort", onAbort, { once: true });
+    this.#running.add(instance);
+    try {
+      const ending = await instance.run(job, scratch);
+      if (ending === NOT_TAKEN) return await this.#runOnce(name, pool, job, signal);
+      if (instance.wasAsked) await this.#finishAsked(instance);
+      return ending;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+      this.#running.delete(instance);
+      this.#giveBack(pool, instance);
+      removeScratch(scratch);
+    }
+  }
+
+  /** What an invocation started may still be running when it was asked to end in the middle: it ends with its process. */
+  async #finishAsked(instance: Instance): Promise<void> {
+    instance.kill();
+    await instance.gone;
+  }
+
+  #take(pool: Pool): Instance | undefined {
+    for (let instance = pool.idle.pop(); instance; instance = pool.idle.pop()) {
+      clearTimeout(this.#idleTimers.get(instance));
+      this.#idleTimers.delete(instance);
+      if (!instance.isGone) return instance;
+    }
+    return undefined;
+  }
+
+  #spawn(program: Program): Instance {
+    this.#makeRoom();
+    const instance = new Instance(program, this.#clock, this.#scratch, this.#searchPath);
+    this.#living.add(instance);
+    this.#leftovers.add(instance.pid, program.name);
+    void instance.gone.then(() => {
+      this.#living.delete(instance);
+      this.#leftovers.delete(instance.pid);
+    });
+    return instance;
+  }
+
+  /** Warm processes are worth their memory only up to a point: the one idle longest goes first. */
+  #makeRoom(): void {
+    if (this.#idleTimers.size < this.most * 4) return;
+    const [oldest] = this.#idleTimers.keys();
+    if (oldest) this.#endIdle(oldest);
+  }
+
+  #giveBack(pool: Pool, instance: Instance): void {
+    if (instance.isGone) return;
+    const isCurrent = this.#pools.get(pool.program.name) === pool && pool.program === instance.program;
+    if (!isCurrent || this.#isClosed) {
+      this.#retire(instance);
+      return;
+    }
+    pool.idle.push(instance);
+    const timer = setTimeout(() => this.#endIdle(instance), this.#idle);
+    timer.unref();
+    this.#idleTimers.set(instance, timer);
+  }
+
+  #endIdle(instance: Instance): void {
+    const idle = this.#pools.get(instance.program.name)?.idle ?? [];
+    const index = idle.indexOf(instance);
+    if (index >= 0) idle.splice(index, 1);
+    this.#retire(instance);
+  }
+
+  #retire(instance: Instance): void {
+    clearTimeout(this.#idleTimers.get(instance));
+    this.#idleTimers.delete(instance);
+    instance.end();
+  }
+
+  #makeScratch(): string {
+    this.#scratches += 1;
+    const folder = join(this.#scratch, `${process.pid}-${this.#scratches}`);
+    mkdirSync(folder);
+    return folder;
+  }
+}
+
+/** Most are empty, and gone at once; the others may take their time. */
+function removeScratch(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    void rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
+  }
+}
+
+const closed = (name: string): Ending => ({
+  error: { kind: "interrupted", message: `function "${name}" was not run: the local cloud is closing` },
+});
+
+const stopped = (name: string): Ending => ({
+  error: { kind: "stopped", message: `function "${name}" was stopped before it started` },
+});
