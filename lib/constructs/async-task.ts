@@ -28,7 +28,7 @@ export type AsyncTaskArgs<H> = ConstructArgs & TaskSpec<H>;
  *   concurrency: 10,
  * });
  */
-export class AsyncTask<H extends Handler<FunctionInvoked, never, never, unknown, never>> extends Construct {
+export class AsyncTask<H extends Handler<FunctionInvoked<never>, never, never, unknown, never>> extends Construct {
   /** Submit to it by `TaskClient`, or link it: `submit(resize.runs)`. */
   readonly runs: TaskPart;
   /** One envelope for every run that failed, was stopped or expired. */
