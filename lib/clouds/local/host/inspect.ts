@@ -1,4 +1,4 @@
-import type { Plan } from "../../../parts/plan.ts";
+import type { CloudKind, Plan } from "../../../parts/plan.ts";
 import type { ErrorRecord } from "../../../runtime/errors.ts";
 import type { LogLevel } from "../../../runtime/handler.ts";
 import type {
@@ -10,6 +10,7 @@ import type {
   SendOptions,
 } from "../../../runtime/ports.ts";
 import type { Task, TaskClient, TaskFilter, TaskLogLine } from "../../../runtime/tasks/task.ts";
+import type { Problem } from "../../../shared/problem.ts";
 
 /** What the running local cloud shows of itself: to its HTTP server, and through that to client, CLI and console. */
 export interface LocalView {
@@ -28,6 +29,40 @@ export type LocalChange =
   | { readonly type: "function.logged"; readonly function: string; readonly level: LogLevel; readonly message: string }
   | { readonly type: "object.created"; readonly bucket: string; readonly object: ObjectInfo }
   | { readonly type: "plan.changed"; readonly plan: Plan };
+
+/** What `millrace dev` tells of, beside what happens in the cloud itself. */
+export type DevEvent =
+  | LocalChange
+  /** Something the user should know; nothing stops for it. */
+  | { readonly type: "warned"; readonly message: string }
+  /** An edit was taken: these functions run new code from now on. */
+  | { readonly type: "code.changed"; readonly functions: readonly string[]; readonly milliseconds: number }
+  /** An edit was not taken: what ran before goes on. */
+  | { readonly type: "edit.refused"; readonly message: string; readonly problems: readonly Problem[] };
+
+export interface DevOptions {
+  /** The program's first module. @default what Pulumi would run in the working directory */
+  readonly program?: string;
+  /** @default dev */
+  readonly stack?: string;
+  /** Keeps the limits of this cloud. @default local's own */
+  readonly as?: CloudKind;
+  /** Where the local cloud keeps everything. */
+  readonly folder: string;
+  /** @default a free one */
+  readonly port?: number;
+  readonly onEvent: (event: DevEvent) => void;
+}
+
+/** A local cloud that runs a program until it is closed. */
+export interface DevSession {
+  readonly url: string;
+  readonly plan: Plan;
+  /** Settles when it has ended: by `close`, or rejects with what ended it. */
+  readonly closed: Promise<void>;
+  /** Stops everything in an orderly way; what runs goes on at the next start. */
+  close(): Promise<void>;
+}
 
 /** A `TaskClient` that also stops and retries by filter. */
 export interface LocalTasks extends TaskClient {

@@ -1,0 +1,164 @@
+import { join } from "node:path";
+import type { DevEvent } from "../../clouds/local/host/inspect.ts";
+import type { CloudKind, PartKind, Plan, SourcePlan } from "../../parts/plan.ts";
+import { isFinal, type Task, type TaskStatus } from "../../runtime/tasks/task.ts";
+import { formatProblem } from "../../shared/problem.ts";
+import { formatBytes } from "../../shared/size.ts";
+import { DEFAULT_FOLDER } from "../options.ts";
+import type { Colors, Live, Terminal } from "../terminal.ts";
+import { renderLogLine, renderRunBar, renderRunLine } from "./run.ts";
+import { count, plain } from "./text.ts";
+import { formatSpan } from "./time.ts";
+
+export interface Ready {
+  readonly url: string;
+  readonly plan: Plan;
+  readonly folder: string;
+  readonly as?: CloudKind;
+  readonly milliseconds: number;
+}
+
+/** What runs, how to use it, and that it is ready. */
+export function renderReady({ url, plan, folder, as, milliseconds }: Ready, { bold, dim, green }: Colors): string {
+  const limits = as ? `, with the limits of ${as}` : "";
+  const kinds = [...new Set(plan.parts.map(({ kind }) => kind))].filter((kind) => kind !== "function");
+  const parts = kinds.map((kind) => `  ${dim(`${kind}s`.padEnd(12))}${namesOf(plan, kind).join("  ")}`);
+  const uses = usesOf(plan, folder).map(([what, how]) => `  ${dim(what.padEnd(18))}${how}`);
+  return [
+    `${bold(`${plan.project}/${plan.stack}`)} on this computer${limits}`,
+    "",
+    ...parts,
+    "",
+    ...uses,
+    "",
+    `${green(`ready in ${formatSpan(milliseconds)}`)}  ${url}  ${dim("Ctrl-C stops")}`,
+  ].join("\n");
+}
+
+const namesOf = (plan: Plan, kind: PartKind): readonly string[] =>
+  plan.parts.filter((part) => part.kind === kind).map(({ name }) => name);
+
+/** What can be done from another terminal, as commands to copy. */
+function usesOf(plan: Plan, folder: string): readonly (readonly [string, string])[] {
+  const where = folder === DEFAULT_FOLDER ? "" : ` --folder ${folder}`;
+  const sources = plan.parts.flatMap((part) => (part.kind === "function" ? part.sources : []));
+  return [
+    ...sources.flatMap((source) => useOf(source, folder, where)),
+    ...namesOf(plan, "task").flatMap((task): [string, string][] => [
+      ["submit a run", `millrace tasks submit ${task} '{ … }'${where}`],
+      ["watch runs", `millrace tasks list ${task}${where}`],
+    ]),
+  ];
+}
+
+function useOf(source: SourcePlan, folder: string, where: string): readonly (readonly [string, string])[] {
+  switch (source.type) {
+    case "bucket.created": {
+      const key =
+        source.prefix === ""
+          ? ""
+          : ` --key ${source.prefix}${source.prefix.endsWith("/") ? "" : `cat${source.suffix}`}`;
+      return [
+        ["put a file", `millrace buckets put ${source.bucket} cat${source.suffix || ".mp4"}${key}${where}`],
+        ["or drop it into", `${join(folder, "buckets", source.bucket, source.prefix)}`],
+      ];
+    }
+    case "queue.received":
+      return [["send a message", `millrace queues send ${source.queue} '{ … }'${where}`]];
+    case "schedule.fired":
+      return [];
+  }
+}
+
+const REDRAW_MILLISECONDS = 100;
+const MOST_BARS = 8;
+/** Runs whose last told state is remembered: the one told of longest ago goes first. */
+const MOST_SEEN = 10_000;
+
+/** What happens in the local cloud, line by line, over bars of the runs at work. */
+export class DevView {
+  readonly #terminal: Terminal;
+  readonly #live: Live;
+  readonly #isJson: boolean;
+  readonly #seen = new Map<string, TaskStatus>();
+  readonly #atWork = new Map<string, Task>();
+  #redraw: NodeJS.Timeout | undefined;
+
+  constructor(terminal: Terminal, { isJson }: { readonly isJson: boolean }) {
+    this.#terminal = terminal;
+    this.#live = isJson ? { show() {}, clear() {} } : terminal.live();
+    this.#isJson = isJson;
+  }
+
+  tell(event: DevEvent): void {
+    if (this.#isJson) this.#terminal.print(JSON.stringify(event));
+    else if (event.type === "task.changed") this.#tellRun(event.task);
+    else this.#tellOther(event);
+  }
+
+  /** Writes lines above the bars. */
+  say(text: string): void {
+    this.#live.clear();
+    this.#terminal.print(text);
+    this.#draw();
+  }
+
+  end(): void {
+    clearTimeout(this.#redraw);
+    this.#atWork.clear();
+    this.#live.clear();
+  }
+
+  #tellOther(event: Exclude<DevEvent, { type: "task.changed" }>): void {
+    const line = renderEvent(event, this.#terminal.colors);
+    if (line !== undefined) this.say(line);
+  }
+
+  #tellRun(task: Task): void {
+    const name = `${task.task}/${task.id}`;
+    const isNews = this.#seen.get(name) !== task.status;
+    this.#seen.delete(name);
+    this.#seen.set(name, task.status);
+    if (this.#seen.size > MOST_SEEN) this.#seen.delete(this.#seen.keys().next().value!);
+    if (isFinal(task.status)) this.#atWork.delete(name);
+    else if (task.status !== "queued") this.#atWork.set(name, task);
+    // On a terminal a run at work is a bar already.
+    if (isNews && (isFinal(task.status) || !this.#terminal.isLive || task.status === "retrying"))
+      this.say(renderRunLine(task, this.#terminal.colors));
+    else this.#redraw ??= setTimeout(() => this.#draw(), REDRAW_MILLISECONDS);
+  }
+
+  #draw(): void {
+    clearTimeout(this.#redraw);
+    this.#redraw = undefined;
+    const runs = [...this.#atWork.values()];
+    const bars = runs.slice(0, MOST_BARS).map((task) => renderRunBar(task, this.#terminal.colors));
+    if (runs.length > MOST_BARS) bars.push(`and ${runs.length - MOST_BARS} more at work`);
+    if (bars.length > 0) this.#live.show(bars.join("\n"));
+  }
+}
+
+function renderEvent(event: Exclude<DevEvent, { type: "task.changed" }>, colors: Colors): string | undefined {
+  const { cyan, dim, green, red, yellow } = colors;
+  switch (event.type) {
+    case "task.logged":
+      return event.line.level === "debug"
+        ? undefined
+        : `${dim(`${event.task} ${plain(event.id)}`)} ${renderLogLine(event.line, colors)}`;
+    case "function.logged":
+      return `${dim(event.function)} ${event.level === "error" ? red(plain(event.message)) : plain(event.message)}`;
+    case "object.created":
+      return `${cyan("object")} ${event.bucket} ${plain(event.object.key)} ${dim(formatBytes(event.object.size))}`;
+    case "plan.changed":
+      return green("the plan has changed");
+    case "code.changed":
+      return green(`new code in ${event.functions.join(", ")} after ${formatSpan(event.milliseconds)}`);
+    case "warned":
+      return yellow(`warning: ${event.message}`);
+    case "edit.refused":
+      return [
+        red(`not taken: ${event.problems.length > 0 ? count(event.problems.length, "problem") : event.message}`),
+        ...event.problems.map((problem) => `  ${formatProblem(problem)}`),
+      ].join("\n");
+  }
+}
