@@ -156,7 +156,7 @@ test("what no cloud does is refused, all at once", () => {
   expect(refusalsOf(() => new AsyncTask("resize", { cloud, handler: PLAIN, ...wrong }))).toMatchInlineSnapshot(`
     [
       "resize-task.timeout: outside what Local allows: the process is killed (given "25 hours"; allowed: 1 second to 1 day)",
-      "resize-task.attempts: outside what Local allows: the journal (given "0"; allowed: at least 1, whole)",
+      "resize-task.attempts: outside what Local allows: kept in the journal (given "0"; allowed: at least 1, whole)",
       "resize-task.concurrency: outside what Local allows: leases of running rows (given "0"; allowed: at least 1, whole)",
       "resize-task.backoff.factor: a wait grows from the first to the longest (given 0; allowed: at least 1)",
     ]

@@ -5,7 +5,7 @@ const MB = 2 ** 20;
 
 const LOCAL = { source: "Millrace's local cloud", verified: "SQLite and Node 24 on a laptop" };
 
-const journal = { level: "native", how: "the journal", ...LOCAL } as const;
+const journal = { level: "native", how: "kept in the journal", ...LOCAL } as const;
 const kept = { level: "native", how: "all data stays in .millrace until you delete it", ...LOCAL } as const;
 const reused = { level: "added", how: "a local one of that name stands for it", ...LOCAL } as const;
 const declared = { level: "native", how: "what the machine has; the number is not enforced", ...LOCAL } as const;
@@ -46,7 +46,7 @@ export const support: Support = {
       options: {
         links: { level: "native", how: "a link's actions are checked at every call", ...LOCAL },
         timeout: { level: "native", how: "the process is killed", ...LOCAL, min: 1, max: DAY },
-        memory: { ...declared, min: 1 },
+        memory: { level: "native", how: "the heap of the child process", ...LOCAL, min: 1 },
         disk: { ...declared, min: 0 },
         cpu: { ...declared, min: 0.001 },
         attempts: { ...journal, min: 1, step: 1 },
