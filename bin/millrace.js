@@ -7,8 +7,9 @@ import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const built = join(here, "../dist/cli/main.js");
-const isBuilt = existsSync(built);
+const source = join(here, "../lib/cli/main.ts");
+// A checkout may have both; its programs import the sources, and two copies of the library do not know each other.
+const isBuilt = !existsSync(source);
 // Since these, node:sqlite needs no flag, and neither does TypeScript. https://nodejs.org/api/sqlite.html https://nodejs.org/api/typescript.html
 const needed = isBuilt ? [22, 13] : [22, 18];
 
@@ -18,7 +19,7 @@ else handOver();
 async function run() {
   quiet();
   if (modules.enableCompileCache) modules.enableCompileCache();
-  const { main } = await import(pathToFileURL(isBuilt ? built : join(here, "../lib/cli/main.ts")).href);
+  const { main } = await import(pathToFileURL(isBuilt ? join(here, "../dist/cli/main.js") : source).href);
   process.exitCode = await main(process.argv.slice(2));
 }
 
