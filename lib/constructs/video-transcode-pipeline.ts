@@ -1,0 +1,204 @@
+import type { ComponentResourceOptions } from "@pulumi/pulumi";
+import type { Handlers } from "../handlers/index.ts";
+import {
+  type Bucket,
+  Construct,
+  type ConstructArgs,
+  created,
+  type Hook,
+  type Machine,
+  type Monitor,
+  type Queue,
+  read,
+  received,
+  type TaskBehavior,
+  type TaskPart,
+  write,
+} from "../parts/index.ts";
+import type { Duration } from "../shared/duration.ts";
+import type { Problem } from "../shared/problem.ts";
+import type { Size } from "../shared/size.ts";
+import { FORMATS, type Format } from "../shared/video/formats.ts";
+import { effectiveRenditions } from "../shared/video/rendition.ts";
+import type { RenditionSpec } from "../shared/video/rendition-spec.ts";
+
+/** Settings of {@link VideoTranscodePipeline}. */
+export interface VideoTranscodePipelineArgs extends ConstructArgs, TaskBehavior, Machine {
+  /** What is made of every video, unless a request names its own. @default ["mp4"] */
+  readonly formats?: readonly RenditionSpec[];
+  /** What a request's `dst_format` may name. @default every format */
+  readonly accepts?: readonly Format[];
+  /** A bucket you have: videos put there are transcoded. @default a new one */
+  readonly uploads?: Bucket;
+  /** A bucket you have for what is made; it may be the uploads bucket, with prefixes apart. @default a new one */
+  readonly outputs?: Bucket;
+  /** Uploads whose key begins so start runs. @default every upload */
+  readonly prefix?: string;
+  /** Uploads whose key ends in one of these start runs; upper and lower case differ. @default every upload */
+  readonly suffixes?: readonly `.${string}`[];
+  /** Put before the key of everything made. @default nothing */
+  readonly outputPrefix?: string;
+  /** Longest time of one attempt, up to 24 hours. @default "2 hours" */
+  readonly timeout?: Duration;
+  /** @default "4 GB" */
+  readonly memory?: Size;
+  /** Must hold a video and all that is made of it. @default "10 GB" */
+  readonly disk?: Size;
+  /** @default 2 */
+  readonly cpu?: number;
+  /** Your code, called after every success, for example to update a database. @default nothing is called */
+  readonly after?: Hook;
+}
+
+/**
+ * Makes renditions of every video put into a bucket, or asked for by a message or a call
+ * (`{ "object": "in/a.mov", "output_dir": "out", "dst_format": "mp4,webm" }`).
+ *
+ *     uploads  ──created──┐
+ *     requests ──message──┼─▶ dispatch ─▶ transcode ─┬─▶ outputs, after, onSuccess
+ *     submit   ───────────┘                          └─▶ failures, onFailure
+ *
+ * @example
+ * const videos = new VideoTranscodePipeline("videos", {
+ *   cloud,
+ *   formats: ["mp4", "m3u8", { format: "jpeg", every: "10 seconds" }],
+ * });
+ * export const uploadTo = videos.uploads.address;
+ */
+export class VideoTranscodePipeline extends Construct {
+  /** Put videos here. */
+  readonly uploads: Bucket;
+  /** What was made: `<upload's key>/<name>.<format>`, or where the request said. */
+  readonly outputs: Bucket;
+  /** Send requests here, as JSON. */
+  readonly requests: Queue;
+  /** Requests that no run could be made of, as they were sent. */
+  readonly deadLetters: Queue;
+  /** One envelope for every run that failed, was stopped or expired. */
+  readonly failures: Queue;
+  /** Submit to it by `TaskClient`, or link it: `submit(videos.runs)`. */
+  readonly runs: TaskPart;
+  /** Alarms on the first failure, and on requests that pile up. */
+  readonly alarms: Monitor;
+
+  constructor(name: string, args: VideoTranscodePipelineArgs = {}, opts?: ComponentResourceOptions) {
+    super("VideoTranscodePipeline", name, args, opts);
+
+    this.uploads = args.uploads ?? this.bucket("uploads");
+    this.outputs = args.outputs ?? this.bucket("outputs");
+    this.deadLetters = this.queue("dead-letters");
+    this.requests = this.queue("requests", { deadLetters: this.deadLetters, visibility: REQUEST_VISIBILITY });
+    this.failures = this.queue("failures");
+    const { settings, problems } = settingsOf(name, args, this.uploads, this.outputs);
+    this.runs = this.task<Handlers["video/transcode"]>("transcode", {
+      ...behaviorOf(args),
+      handler: "video/transcode",
+      when: [...uploadSources(this.uploads, args), received(this.requests)],
+      links: { uploads: read(this.uploads), outputs: write(this.outputs) },
+      settings,
+      tools: ["ffmpeg", "ffprobe"],
+      dispatch: { handler: "video/dispatch", links: { uploads: read(this.uploads) }, settings: { ...settings } },
+      onSuccess: [...(args.after ? [args.after] : []), ...[args.onSuccess ?? []].flat()],
+      onFailure: [this.failures, ...[args.onFailure ?? []].flat()],
+    });
+    this.alarms = this.monitor("alarms", {
+      alarms: [
+        { part: this.runs, metric: "failures", above: 0 },
+        { part: this.deadLetters, metric: "messages", above: 0 },
+      ],
+    });
+
+    this.build(problems);
+  }
+}
+
+/** Six times what the dispatcher may take. https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html */
+const REQUEST_VISIBILITY = "6 minutes";
+
+/** How the task behaves: what the user says, with defaults that suit ffmpeg. */
+function behaviorOf({
+  timeout = "2 hours",
+  memory = "4 GB",
+  disk = "10 GB",
+  cpu = 2,
+  grace,
+  attempts,
+  backoff,
+  concurrency,
+  expires,
+  retention,
+}: VideoTranscodePipelineArgs) {
+  return {
+    ...{ timeout, memory, disk, cpu },
+    ...(grace !== undefined && { grace }),
+    ...(attempts !== undefined && { attempts }),
+    ...(backoff !== undefined && { backoff }),
+    ...(concurrency !== undefined && { concurrency }),
+    ...(expires !== undefined && { expires }),
+    ...(retention !== undefined && { retention }),
+  };
+}
+
+/** A source has one ending: several endings are several sources. */
+const uploadSources = (uploads: Bucket, { prefix = "", suffixes = [] }: VideoTranscodePipelineArgs) =>
+  suffixes.length === 0
+    ? [created(uploads, { prefix })]
+    : suffixes.map((suffix) => created(uploads, { prefix, suffix }));
+
+/** The settings the functions get, and all that is wrong with what was given. */
+function settingsOf(name: string, args: VideoTranscodePipelineArgs, uploads: Bucket, outputs: Bucket) {
+  const { formats = ["mp4"], accepts = FORMATS, prefix = "", suffixes = [], outputPrefix = "" } = args;
+  const { renditions, problems } = effectiveRenditions(formats, `${name}.formats`);
+  const isOne = isSame(uploads, outputs);
+  const settings = { renditions, accepts, outputPrefix, ...(isOne && { trigger: { prefix, suffixes } }) };
+  const more: Problem[] = [
+    ...unless(formats.length > 0, {
+      path: `${name}.formats`,
+      message: "name at least one",
+      allowed: FORMATS.join(", "),
+    }),
+    ...unless(accepts.length > 0, {
+      path: `${name}.accepts`,
+      message: "name at least one",
+      allowed: FORMATS.join(", "),
+    }),
+    ...accepts.flatMap((format, index) =>
+      unless(FORMATS.includes(format), {
+        path: `${name}.accepts[${index}]`,
+        message: "there is no such format",
+        given: format,
+        allowed: FORMATS.join(", "),
+      }),
+    ),
+    ...unless(!(isOne && outputPrefix.startsWith(prefix)), {
+      path: `${name}.outputPrefix`,
+      message: `uploads and outputs are one bucket: what is made under "${outputPrefix}" would start runs again, since uploads under "${prefix}" do`,
+      given: outputPrefix,
+      allowed: 'a prefix outside the trigger\'s, such as prefix: "in/" and outputPrefix: "out/"',
+    }),
+    ...prefixProblems(`${name}.prefix`, prefix),
+    ...prefixProblems(`${name}.outputPrefix`, outputPrefix),
+    ...suffixes.flatMap((suffix, index) =>
+      unless(/^\.[^/]+$/.test(suffix), {
+        path: `${name}.suffixes[${index}]`,
+        message: "an ending begins with a dot",
+        given: suffix,
+        allowed: 'such as ".mp4"',
+      }),
+    ),
+  ];
+  return { settings, problems: [...problems, ...more] };
+}
+
+const unless = (holds: boolean, problem: Problem): readonly Problem[] => (holds ? [] : [problem]);
+
+const isSame = (one: Bucket, other: Bucket): boolean =>
+  one === other || (one.plan.existing !== undefined && one.plan.existing === other.plan.existing);
+
+const prefixProblems = (path: string, prefix: string): readonly Problem[] =>
+  unless(!/^\/|(^|\/)\.\.?(\/|$)|[\p{Cc}\\]/u.test(prefix), {
+    path,
+    message: "a prefix of keys has no slash at its start, no . or .. as folders, no backslash or control character",
+    given: prefix,
+    allowed: 'such as "in/"',
+  });
