@@ -1,3 +1,4 @@
 export { AsyncTask, type AsyncTaskArgs } from "./constructs/async-task.ts";
+export { VideoTranscodePipeline, type VideoTranscodePipelineArgs } from "./constructs/video-transcode-pipeline.ts";
 export * from "./parts/index.ts";
 export { formatProblem, type Problem, ProblemsError } from "./shared/problem.ts";
