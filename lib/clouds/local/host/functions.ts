@@ -157,8 +157,9 @@ export class Functions {
     return this.#handle(this.#plan(name), events, { id, attempt: 1 });
   }
 
-  /** Runs a task's attempt; never rejects for what the function does. */
+  /** Runs a task's attempt; never rejects. */
   async run(name: string, { event, ...options }: RunOptions): Promise<Outcome> {
+    if (!this.#plans.has(name)) return { error: toErrorRecord(this.#unknown(name)) };
     const ending = await this.#run(this.#plan(name), { ...options, events: [event], lane: "task" });
     const error = errorOf(ending);
     return error ? { error } : { result: resultOf(ending) };
@@ -178,11 +179,13 @@ export class Functions {
 
   #plan(name: string): FunctionPlan {
     const plan = this.#plans.get(name);
-    if (plan) return plan;
-    throw new MillraceError(
-      "not-found",
-      `there is no function "${name}"; there are: ${[...this.#plans.keys()].join(", ") || "none"}`,
-    );
+    if (!plan) throw this.#unknown(name);
+    return plan;
+  }
+
+  #unknown(name: string): MillraceError {
+    const known = [...this.#plans.keys()].join(", ") || "none";
+    return new MillraceError("not-found", `there is no function "${name}"; there are: ${known}`);
   }
 
   async #call(

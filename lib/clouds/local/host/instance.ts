@@ -79,6 +79,8 @@ interface Current {
   /** The request has reached its code. */
   isTold?: boolean;
   crash?: ErrorRecord;
+  /** Where time is virtual: it waits for the code's first steps. */
+  readonly settle?: number;
   /** Characters that its programs have printed past the channel. */
   printed: number;
 }
@@ -87,6 +89,8 @@ interface Current {
 const LONGEST_START = 30_000;
 /** Real milliseconds for what a dead process has printed to arrive. */
 const LAST_WORDS = 200;
+/** Real milliseconds that virtual time waits for code that neither ends nor waits for time. */
+const LONGEST_HOLD = 5000;
 /** Characters of the raw output that a crash is explained from. */
 const TAIL = 4096;
 
@@ -147,7 +151,7 @@ export class Instance {
     const invocation = this.#invocations;
     return new Promise((resolve) => {
       const handle = { scratch, kill: () => this.kill() };
-      const current: Current = { invocation, job, handle, resolve, timers: [], printed: 0 };
+      const current: Current = { invocation, job, handle, resolve, timers: [], printed: 0, ...this.#holdTime() };
       this.#current = current;
       const begin = () => this.#hand(current);
       if (this.#isReady) begin();
@@ -181,7 +185,7 @@ export class Instance {
   }
 
   #hand(current: Current): void {
-    const { job, invocation, handle } = current;
+    const { job, invocation, handle, settle } = current;
     const now = this.#clock.now();
     const deadline = now + job.timeout;
     current.timers.push(
@@ -200,6 +204,7 @@ export class Instance {
       now,
       scratch,
       ...(limit !== undefined && { limit }),
+      ...(settle !== undefined && { settle }),
     });
     job.onStart?.(handle);
   }
@@ -241,7 +246,6 @@ export class Instance {
         break;
       case "settled":
         this.#settling.get(message.settle)?.();
-        this.#settling.delete(message.settle);
         break;
     }
   }
@@ -264,6 +268,7 @@ export class Instance {
 
   #settle(current: Current, ending: Ending | typeof NOT_TAKEN): void {
     for (const cancel of current.timers) cancel();
+    this.#releaseTime();
     this.#current = undefined;
     current.resolve(ending);
   }
@@ -277,13 +282,31 @@ export class Instance {
     this.#alarms.set(alarm, cancel);
   }
 
-  /** Makes virtual time wait for what the next message sets going; nothing where time is real. */
+  /**
+   * Makes virtual time wait until the code, too, waits for time, or is over; for some seconds at most, since it may
+   * wait for something else. Nothing where time is real.
+   */
   #holdTime(): { readonly settle?: number } {
     if (!(this.#clock instanceof VirtualClock) || !this.#child.connected) return {};
     this.#settles += 1;
     const settle = this.#settles;
-    this.#clock.hold(new Promise<void>((resolve) => this.#settling.set(settle, resolve)));
+    const work = new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, LONGEST_HOLD);
+      this.#settling.set(settle, () => {
+        clearTimeout(timer);
+        this.#settling.delete(settle);
+        resolve();
+      });
+    });
+    this.#clock.hold(work);
     return { settle };
+  }
+
+  /** What one invocation has asked of time ends with it. */
+  #releaseTime(): void {
+    for (const cancel of this.#alarms.values()) cancel();
+    this.#alarms.clear();
+    for (const settled of [...this.#settling.values()]) settled();
   }
 
   async #watch(): Promise<void> {
@@ -303,8 +326,7 @@ export class Instance {
     this.#isGone = true;
     clearTimeout(this.#startTimer);
     this.#stopListening();
-    for (const cancel of this.#alarms.values()) cancel();
-    for (const settled of this.#settling.values()) settled();
+    this.#releaseTime();
     const current = this.#current;
     if (!current) return;
     const isTaken = !this.#hasCrashedIdle || current.crash !== undefined;

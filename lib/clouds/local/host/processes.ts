@@ -24,19 +24,23 @@ export interface ProcessesOptions {
  * called by a running one must not wait for it: `nested` has no cap.
  */
 export type Lane = "function" | "task" | "nested";
+const LANES: readonly Lane[] = ["nested", "function", "task"];
 
 interface Order {
   readonly job: Job;
   readonly lane: Lane;
   readonly signal: AbortSignal | undefined;
   readonly settle: (ending: Ending) => void;
+  /** Leaves the line when its caller gives up. */
+  readonly onAbort: () => void;
 }
 
 /** The processes of one function, and the invocations that wait for one. */
 interface Pool {
   program: Program;
   most: number;
-  readonly waiting: Order[];
+  /** In the order they came, by lane. */
+  readonly waiting: Readonly<Record<Lane, Order[]>>;
   readonly idle: Instance[];
   busy: number;
 }
@@ -93,7 +97,13 @@ export class Processes {
   define(program: Program, most = Number.POSITIVE_INFINITY): void {
     const pool = this.#pools.get(program.name);
     if (!pool) {
-      this.#pools.set(program.name, { program, most, waiting: [], idle: [], busy: 0 });
+      this.#pools.set(program.name, {
+        program,
+        most,
+        waiting: { function: [], task: [], nested: [] },
+        idle: [],
+        busy: 0,
+      });
       return;
     }
     pool.program = program;
@@ -108,7 +118,7 @@ export class Processes {
     if (!pool) return;
     this.#pools.delete(name);
     for (const instance of pool.idle.splice(0)) this.#retire(instance);
-    for (const { settle } of pool.waiting.splice(0)) {
+    for (const { settle } of takeWaiting(pool)) {
       settle({ error: { kind: "stopped", message: `function "${name}" was removed` } });
     }
   }
@@ -125,24 +135,29 @@ export class Processes {
       if (!pool) return settle({ error: { kind: "not-found", message: `there is no function "${name}"` } });
       if (this.#isClosed) return settle(closed(name));
       if (signal?.aborted) return settle(stopped(name));
-      const order: Order = { job, lane, signal, settle };
-      pool.waiting.push(order);
+      const order: Order = { job, lane, signal, settle, onAbort: () => this.#withdraw(pool, order) };
+      pool.waiting[lane].push(order);
       if (!this.#line.includes(name)) this.#line.push(name);
-      signal?.addEventListener("abort", () => this.#withdraw(pool, order), { once: true });
+      signal?.addEventListener("abort", order.onAbort);
       this.#turn();
     });
+  }
+
+  /** Whether no invocation runs or waits for a process. */
+  get isQuiet(): boolean {
+    return this.#running.size === 0 && this.#line.length === 0;
   }
 
   /** Whether an invocation would start at once. */
   hasRoom(name: string, lane: Lane): boolean {
     const pool = this.#pools.get(name);
-    return pool !== undefined && !this.#isClosed && this.#mayStart(pool, lane) && pool.waiting.length === 0;
+    return pool !== undefined && !this.#isClosed && this.#mayStart(pool, lane) && pool.waiting[lane].length === 0;
   }
 
   /** Asks everything to end, then ends it; resolves when no process is left. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const [name, { waiting }] of this.#pools) for (const { settle } of waiting.splice(0)) settle(closed(name));
+    for (const [name, pool] of this.#pools) for (const { settle } of takeWaiting(pool)) settle(closed(name));
     for (const { idle } of this.#pools.values()) for (const instance of idle.splice(0)) this.#retire(instance);
     for (const instance of this.#running) instance.abort("interrupted", "the local cloud is closing");
     const timer = setTimeout(() => {
@@ -163,26 +178,25 @@ export class Processes {
     while (this.#line.length > 0 && passed < this.#line.length) {
       const name = this.#line.shift()!;
       const pool = this.#pools.get(name);
-      const index = pool?.waiting.findIndex(({ lane }) => this.#mayStart(pool, lane)) ?? -1;
-      if (pool && pool.waiting.length > 0) this.#line.push(name);
-      if (!pool || index < 0) {
-        passed += 1;
-        continue;
-      }
-      const [order] = pool.waiting.splice(index, 1);
-      passed = 0;
-      void this.#start(name, pool, order!);
+      const lane = LANES.find((lane) => pool && pool.waiting[lane].length > 0 && this.#mayStart(pool, lane));
+      const order = lane && pool?.waiting[lane].shift();
+      if (pool && LANES.some((lane) => pool.waiting[lane].length > 0)) this.#line.push(name);
+      passed = order ? 0 : passed + 1;
+      if (pool && order) void this.#start(name, pool, order);
     }
   }
 
   #withdraw(pool: Pool, order: Order): void {
-    const index = pool.waiting.indexOf(order);
+    const waiting = pool.waiting[order.lane];
+    const index = waiting.indexOf(order);
     if (index < 0) return;
-    pool.waiting.splice(index, 1);
+    waiting.splice(index, 1);
     order.settle(stopped(pool.program.name));
+    this.#turn();
   }
 
-  async #start(name: string, pool: Pool, { job, lane, signal, settle }: Order): Promise<void> {
+  async #start(name: string, pool: Pool, { job, lane, signal, settle, onAbort }: Order): Promise<void> {
+    signal?.removeEventListener("abort", onAbort);
     pool.busy += 1;
     this.#busy[lane] += 1;
     try {
@@ -282,6 +296,8 @@ export class Processes {
     return folder;
   }
 }
+
+const takeWaiting = ({ waiting }: Pool): readonly Order[] => LANES.flatMap((lane) => waiting[lane].splice(0));
 
 /** Most are empty, and gone at once; the others may take their time. */
 function removeScratch(folder: string): void {

@@ -31,6 +31,8 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
 
 /** Older builds of ffmpeg lack filters and encoders that ours are tried with. */
 const LEAST_VERSION = 5;
+/** When that one came out. https://ffmpeg.org/download.html#release_5.0 */
+const LEAST_YEAR = 2022;
 
 const HOW_TO_INSTALL: Readonly<Record<string, string>> = {
   ffmpeg: "apt install ffmpeg, brew install ffmpeg, winget install ffmpeg, or npm install --save-dev ffmpeg-static",
@@ -74,9 +76,8 @@ export async function findTool(name: string, search: ToolSearch): Promise<Tool> 
 async function describe(name: string, path: string, where: string): Promise<Tool> {
   if (!isAbsolute(path)) throw new MillraceError("unavailable", `${where}: an absolute path is wanted`);
   const version = await versionLine(name, path, where);
-  const major = majorOf(version);
-  if (!(name in PACKAGES) || major === undefined || major >= LEAST_VERSION) return { name, path, version };
-  const warning = `${path} is ${name} ${major}: some formats may fail or look different; version ${LEAST_VERSION} or newer is recommended (${HOW_TO_INSTALL[name]})`;
+  if (!(name in PACKAGES) || !isOld(version)) return { name, path, version };
+  const warning = `${path} is an old ${name} (${version.slice(0, 60)}): some formats may fail or look different; ${LEAST_VERSION}.0 of ${LEAST_YEAR} or newer is recommended (${HOW_TO_INSTALL[name]})`;
   return { name, path, version, warning };
 }
 
@@ -91,11 +92,13 @@ async function versionLine(name: string, path: string, where: string): Promise<s
   }
 }
 
-/** Builds of the day have a name instead of a number, such as `N-112233-gabcdef`: they are new. */
-const majorOf = (version: string): number | undefined => {
+/** Builds of the day have a name instead of a number, such as `N-47683-g0e8eb07980`: those tell by their copyright. */
+function isOld(version: string): boolean {
   const [, major] = / version n?(\d+)\./.exec(version) ?? [];
-  return major === undefined ? undefined : Number(major);
-};
+  if (major !== undefined) return Number(major) < LEAST_VERSION;
+  const [, year] = /Copyright \(c\) \d+-(\d{4})/.exec(version) ?? [];
+  return year !== undefined && Number(year) < LEAST_YEAR;
+}
 
 function findOnPath(name: string, path: string): string | undefined {
   const endings = process.platform === "win32" ? [".exe", ".cmd", ""] : [""];

@@ -9,8 +9,8 @@ interface Alarm {
   readonly callback: () => void;
 }
 
-/** Turns of the event loop after each alarm: enough for chains of promises and for an agenda that was woken. */
-const SETTLING_TURNS = 4;
+/** Turns of the event loop after each alarm: enough for an agenda that is woken again and again. */
+const SETTLING_TURNS = 12;
 
 /** 2026-01-01T00:00:00Z. */
 const DEFAULT_START = 1_767_225_600_000;
@@ -50,7 +50,10 @@ export class VirtualClock implements Clock {
     return () => void this.#alarms.delete(alarm);
   }
 
-  /** Moves time on: all that is due on the way happens, in order and at its own time. */
+  /**
+   * Moves time on: all that is due on the way happens, in order and at its own time, and handlers that run finish
+   * or wait for time before it goes on. `"0 seconds"` lets what is under way come to rest.
+   */
   advance(duration: Duration): Promise<void> {
     return this.advanceTo(() => this.#now + toMilliseconds(duration));
   }

@@ -34,6 +34,7 @@ export interface Invoke {
   readonly scratch: string;
   /** The longest result, in bytes of JSON. */
   readonly limit?: number;
+  readonly settle?: number;
 }
 
 export interface RunIdentity {
@@ -106,7 +107,7 @@ export type ToHost =
   | { readonly type: "crash"; readonly invocation?: number; readonly error: ErrorRecord }
   | { readonly type: "set-alarm"; readonly alarm: number; readonly time: number }
   | { readonly type: "clear-alarm"; readonly alarm: number }
-  /** What a message set going has come to rest: virtual time may go on. */
+  /** What a message with this number set going now waits for time: virtual time may go on. */
   | { readonly type: "settled"; readonly settle: number };
 
 /** The process's end of the wire to the host. */

@@ -82,8 +82,9 @@ class FunctionProcess {
   }
 
   async #invoke(invoke: Invoke): Promise<void> {
-    const { invocation, events, scratch, now } = invoke;
+    const { invocation, events, scratch, now, settle } = invoke;
     this.#hosted.tell(now);
+    if (settle !== undefined) this.#hosted.settle(settle);
     enter(scratch);
     const controller = new AbortController();
     const log = new InvocationLog(this.#clock, (lines) => this.#channel.send({ type: "log", invocation, lines }));
@@ -98,6 +99,7 @@ class FunctionProcess {
     progress.flush();
     log.flush();
     this.#current = undefined;
+    this.#hosted.clear();
     enter(this.#home);
     this.#channel.send({
       type: "done",

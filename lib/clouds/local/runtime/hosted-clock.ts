@@ -1,9 +1,6 @@
 import type { Clock } from "../../../runtime/clock.ts";
 import type { Channel } from "./channel.ts";
 
-/** How long an invocation may wait for the host's answers, in milliseconds, before virtual time goes on without it. */
-const LONGEST_SETTLING = 1000;
-
 /** The host's virtual time, inside a process: the host says what time it is and rings the alarms. */
 export class HostedClock implements Clock {
   readonly #channel: Channel;
@@ -41,12 +38,17 @@ export class HostedClock implements Clock {
     this.settle(settle);
   }
 
-  /** Tells the host once the code waits for nothing of it any more: then its next alarm is set. */
-  settle(settle: number, waited = 0): void {
+  /** Forgets the alarms of an invocation that is over. */
+  clear(): void {
+    this.#alarms.clear();
+  }
+
+  /** Tells the host once the code waits for time, and for no answer of the host: then virtual time may go on. */
+  settle(settle: number): void {
     setImmediate(() =>
       setImmediate(() => {
-        if (this.#channel.isQuiet || waited > LONGEST_SETTLING) this.#channel.send({ type: "settled", settle });
-        else setTimeout(() => this.settle(settle, waited + 1), 1);
+        if (this.#channel.isQuiet && this.#alarms.size > 0) this.#channel.send({ type: "settled", settle });
+        else setTimeout(() => this.settle(settle), 1).unref();
       }),
     );
   }
