@@ -170,6 +170,11 @@ class TestTasks implements LocalTasks {
     this.#emit({ type: "task.changed", task: entry.task });
   }
 
+  /** How many wait for a run or follow its log. */
+  watchers(): number {
+    return this.#changed.listenerCount("change");
+  }
+
   log(task: string, id: string, message: string): void {
     const { lines } = this.#entry(task, id);
     const line: TaskLogLine = {
@@ -260,9 +265,13 @@ class TestTasks implements LocalTasks {
     { signal, onProgress }: { signal?: AbortSignal; onProgress?: (task: Task) => void } = {},
   ) {
     const changes = on(this.#changed, "change", signal ? { signal } : {});
-    while (!isFinal(this.#entry(task, id).task.status)) {
-      onProgress?.(this.#entry(task, id).task);
-      await changes.next();
+    try {
+      while (!isFinal(this.#entry(task, id).task.status)) {
+        onProgress?.(this.#entry(task, id).task);
+        await changes.next();
+      }
+    } finally {
+      await changes.return?.();
     }
     return this.#entry(task, id).task;
   }
