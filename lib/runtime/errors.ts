@@ -16,7 +16,8 @@ export class MillraceError extends Error {
   override readonly name = "MillraceError";
   readonly kind: ErrorKind;
 
-  constructor(kind: ErrorKind, message: string, options?: ErrorOptions) {
+  // Not `ErrorOptions`: programs compiled for ES2020, as Pulumi's own template is, do not have that type.
+  constructor(kind: ErrorKind, message: string, options?: { readonly cause?: unknown }) {
     super(message, options);
     this.kind = kind;
   }

@@ -3,14 +3,8 @@ import type { Problem } from "../problem.ts";
 import { schemaProblems } from "../schema.ts";
 import { toBitsPerSecond } from "./bitrate.ts";
 import { type Codec, FORMAT_FACTS, FORMATS, type Format } from "./formats.ts";
-import {
-  type Position,
-  type Preset,
-  type RenditionSettings,
-  type RenditionSpec,
-  renditionSchema,
-  type WatermarkSpec,
-} from "./rendition-spec.ts";
+import { renditionSchema } from "./rendition-schema.ts";
+import type { Position, Preset, RenditionSettings, RenditionSpec, WatermarkSpec } from "./rendition-spec.ts";
 
 /**
  * A rendition with every default filled in: plain JSON, baked into the functions and hashed into the runs' ids.
