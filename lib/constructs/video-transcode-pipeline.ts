@@ -18,8 +18,8 @@ import {
 import type { Duration } from "../shared/duration.ts";
 import type { Problem } from "../shared/problem.ts";
 import type { Size } from "../shared/size.ts";
+import { effectiveRenditions } from "../shared/video/effective-renditions.ts";
 import { FORMATS, type Format } from "../shared/video/formats.ts";
-import { effectiveRenditions } from "../shared/video/rendition.ts";
 import type { RenditionSpec } from "../shared/video/rendition-spec.ts";
 
 /** Settings of {@link VideoTranscodePipeline}. */

@@ -1,7 +1,5 @@
-import { z } from "zod";
 import { MillraceError } from "../../runtime/errors.ts";
-import { formatProblem } from "../../shared/problem.ts";
-import { schemaProblems } from "../../shared/schema.ts";
+import { formatProblem, type Problem } from "../../shared/problem.ts";
 import { type Format, isFormat } from "../../shared/video/formats.ts";
 import { defaultRendition, type Rendition } from "../../shared/video/rendition.ts";
 import type { TranscodeSettings } from "./settings.ts";
@@ -38,32 +36,42 @@ export interface TranscodeRequest {
   readonly target?: string;
 }
 
-const key = z
-  .string()
-  .min(1, "an object's key is wanted")
-  .refine((text) => Buffer.byteLength(text) <= 1024, "a key has at most 1,024 bytes")
-  .refine((text) => !/\p{Cc}/u.test(text), "a key without control characters is wanted")
-  .refine((text) => !text.split("/").some(isDots), "a key without . and .. as folders is wanted");
+/** A field's value or, if nothing allows it, what must hold. */
+type Checked<Value> = { readonly value: Value } | { readonly message: string };
 
-const schema = z.object({
-  bucket: z.string().optional(),
-  object: key,
-  etag: z.string().optional(),
-  output_dir: z
-    .string()
-    .max(900, "at most 900 characters")
-    .refine(isFolder, "a relative path without . or .. or empty folders, backslashes and control characters is wanted")
-    .optional(),
-  dst_format: z.union([z.string(), z.array(z.string())]).optional(),
-});
+const text = (given: unknown): Checked<string | undefined> =>
+  given === undefined || typeof given === "string" ? { value: given } : { message: "a text is wanted" };
 
-function isFolder(text: string): boolean {
-  const segments = text.replace(/\/$/, "").split("/");
-  return text === "" || (!/[\p{Cc}\\]/u.test(text) && segments.every((segment) => segment !== "" && !isDots(segment)));
+function objectKey(given: unknown): Checked<string> {
+  if (given === undefined) return { message: "is missing: the key of an object in the uploads bucket" };
+  if (typeof given !== "string" || given === "") return { message: "an object's key is wanted" };
+  if (Buffer.byteLength(given) > 1024) return { message: "a key has at most 1,024 bytes" };
+  if (/\p{Cc}/u.test(given)) return { message: "a key without control characters is wanted" };
+  if (given.split("/").some(isDots)) return { message: "a key without . and .. as folders is wanted" };
+  return { value: given };
+}
+
+function folder(given: unknown): Checked<string> {
+  const message =
+    "a relative path of at most 900 characters without . or .. or empty folders, backslashes and control characters is wanted";
+  if (given === undefined || given === "") return { value: "" };
+  if (typeof given !== "string" || given.length > 900 || /[\p{Cc}\\]/u.test(given)) return { message };
+  const path = given.replace(/\/$/, "");
+  return path.split("/").some((segment) => segment === "" || isDots(segment)) ? { message } : { value: path };
 }
 
 function isDots(segment: string): boolean {
   return segment === "." || segment === "..";
+}
+
+/** Formats by name, in small letters, each once. */
+function formatNames(given: unknown): Checked<readonly string[] | undefined> {
+  if (given === undefined) return { value: undefined };
+  const list: readonly unknown[] =
+    typeof given === "string" ? given.split(",") : Array.isArray(given) ? given : [undefined];
+  if (!list.every((name) => typeof name === "string"))
+    return { message: "a format's name, or a list of them, is wanted" };
+  return { value: [...new Set(list.map((name) => name.trim().toLowerCase()))] };
 }
 
 /**
@@ -72,65 +80,80 @@ function isDots(segment: string): boolean {
  * @throws `bad-input` naming every field that is wrong, what was given and what is allowed.
  */
 export function parseRequest(payload: unknown, settings: TranscodeSettings, uploads: string): TranscodeRequest {
-  if (typeof payload === "string") throw badInput(`the message is no JSON: ${JSON.stringify(payload.slice(0, 200))}`);
-  const given = toCurrentForm(payload);
-  const parsed = schema.safeParse(given);
-  if (!parsed.success) throw badInput(schemaProblems(parsed.error, given, "payload").map(formatProblem).join("; "));
-  const { bucket, object, etag, output_dir: folder = "", dst_format } = parsed.data;
+  const { object, bucket, etag, output_dir, dst_format } = checkFields(payload);
   if (bucket !== undefined && bucket !== uploads)
-    throw badInput(
-      `payload.bucket: this pipeline reads its own uploads (given ${JSON.stringify(bucket)}; allowed: ${uploads})`,
-    );
-  const target = targetOf(folder, dst_format);
-  const formats = target ? [target.format] : formatsOf(dst_format);
+    throw badInput([
+      { path: "payload.bucket", message: "this pipeline reads its own uploads", given: bucket, allowed: uploads },
+    ]);
+  const target = targetOf(output_dir, dst_format);
   return {
     object,
     ...(etag !== undefined && { etag }),
-    renditions: renditionsOf(formats, settings, target !== undefined),
-    ...(target ? { target: target.stem } : folder !== "" && { folder: folder.replace(/\/$/, "") }),
+    renditions: renditionsOf(target ? [target.format] : dst_format, settings, target !== undefined),
+    ...(target ? { target: target.stem } : output_dir !== "" && { folder: output_dir }),
   };
 }
 
-const badInput = (message: string): MillraceError => new MillraceError("bad-input", message);
+function checkFields(payload: unknown) {
+  if (typeof payload === "string")
+    throw badInput([{ path: "payload", message: "the message is no JSON", given: payload.slice(0, 200) }]);
+  if (typeof payload !== "object" || payload === null || Array.isArray(payload))
+    throw badInput([{ path: "payload", message: "an object is wanted", given: payload }]);
+  const given = toCurrentForm(payload as Fields);
+  const problems: Problem[] = [];
+  const take = <Value>(field: string, check: (given: unknown) => Checked<Value>): Value => {
+    const checked = check(given[field]);
+    if ("value" in checked) return checked.value;
+    problems.push({ path: `payload.${field}`, ...checked, ...(given[field] !== undefined && { given: given[field] }) });
+    return undefined as Value;
+  };
+  const fields = {
+    object: take("object", objectKey),
+    bucket: take("bucket", text),
+    etag: take("etag", text),
+    output_dir: take("output_dir", folder),
+    dst_format: take("dst_format", formatNames),
+  };
+  if (problems.length > 0) throw badInput(problems);
+  return fields;
+}
 
-function toCurrentForm(payload: unknown): unknown {
-  if (typeof payload !== "object" || payload === null || !("object_key" in payload) || "object" in payload)
-    return payload;
-  const { bucket_name, object_key, ...rest } = payload as Partial<OldTranscodePayload>;
-  return { ...(bucket_name !== undefined && { bucket: bucket_name }), object: object_key, ...rest };
+type Fields = Readonly<Record<string, unknown>>;
+
+const badInput = (problems: readonly Problem[]): MillraceError =>
+  new MillraceError("bad-input", problems.map(formatProblem).join("; "));
+
+function toCurrentForm(payload: Fields): Fields {
+  if (payload.object_key === undefined || payload.object !== undefined) return payload;
+  const { bucket_name, object_key, ...rest } = payload;
+  return { bucket: bucket_name, object: object_key, ...rest };
 }
 
 /** `a/film.mp4` names a file unless other formats are asked for; `a` is a folder. */
-function targetOf(path: string, formats: TranscodePayload["dst_format"]): { stem: string; format: Format } | undefined {
+function targetOf(path: string, formats: readonly string[] | undefined): { stem: string; format: Format } | undefined {
   const [, stem, format = ""] = /^(.*[^/])\.([a-z0-9]+)$/s.exec(path) ?? [];
   if (stem === undefined || !isFormat(format)) return undefined;
-  return formats === undefined || formatsOf(formats)?.join() === format ? { stem, format } : undefined;
-}
-
-function formatsOf(given: TranscodePayload["dst_format"]): readonly string[] | undefined {
-  if (given === undefined) return undefined;
-  const names = (typeof given === "string" ? given.split(",") : given).map((name) => name.trim().toLowerCase());
-  return [...new Set(names)];
+  return formats === undefined || formats.join() === format ? { stem, format } : undefined;
 }
 
 function renditionsOf(
   formats: readonly string[] | undefined,
-  settings: TranscodeSettings,
+  { renditions, accepts }: TranscodeSettings,
   isOneFile: boolean,
 ): readonly Rendition[] {
-  if (formats === undefined) return settings.renditions;
-  const unknown = formats.filter((format) => !(settings.accepts as readonly string[]).includes(format));
-  if (unknown.length > 0 || formats.length === 0)
-    throw badInput(
-      `payload.dst_format: not a format this pipeline makes (given ${JSON.stringify(unknown)}; allowed: ${settings.accepts.join(", ")})`,
-    );
-  const renditions = formats.flatMap((format) => {
-    const own = settings.renditions.filter((rendition) => rendition.format === format);
+  if (formats === undefined) return renditions;
+  const unknown = formats.filter((format) => !(accepts as readonly string[]).includes(format));
+  if (unknown.length > 0 || formats.length === 0) {
+    const message = "not a format this pipeline makes";
+    throw badInput([{ path: "payload.dst_format", message, given: unknown, allowed: accepts.join(", ") }]);
+  }
+  const wanted = formats.flatMap((format) => {
+    const own = renditions.filter((rendition) => rendition.format === format);
     return own.length > 0 ? own : [defaultRendition(format as Format)];
   });
-  if (isOneFile && renditions.length > 1)
-    throw badInput(
-      `payload.output_dir: names one file, but this pipeline makes ${renditions.map(({ name, format }) => `${name}.${format}`).join(" and ")}`,
-    );
-  return renditions;
+  if (isOneFile && wanted.length > 1) {
+    const message = `names one file, but this pipeline makes ${wanted.map(({ name, format }) => `${name}.${format}`).join(" and ")}`;
+    throw badInput([{ path: "payload.output_dir", message, allowed: "a folder" }]);
+  }
+  return wanted;
 }

@@ -105,10 +105,10 @@ test("where outputs go: beside the object's name, in a folder, or exactly there"
 });
 
 test.each([
-  ["no JSON", "hello", /the message is no JSON: "hello"/],
-  ["null", null, /payload: .*expected object/],
+  ["no JSON", "hello", /payload: the message is no JSON \(given "hello"\)/],
+  ["null", null, /payload: an object is wanted \(given null\)/],
   ["no object", {}, /payload\.object: is missing/],
-  ["a number as object", { object: 5 }, /payload\.object: .*expected string.*given 5/],
+  ["a number as object", { object: 5 }, /payload\.object: an object's key is wanted \(given 5\)/],
   ["a path outside", { object: "../../etc/passwd" }, /payload\.object: a key without \. and \.\./],
   ["an output path outside", { object: "a", output_dir: "../x" }, /payload\.output_dir: a relative path/],
   ["an absolute output path", { object: "a", output_dir: "/etc" }, /payload\.output_dir/],

@@ -18,8 +18,8 @@ import { systemClock } from "../../../lib/runtime/clock.ts";
 import { MillraceError } from "../../../lib/runtime/errors.ts";
 import type { Context } from "../../../lib/runtime/handler.ts";
 import type { BucketReader, BucketWriter, ObjectInfo } from "../../../lib/runtime/ports.ts";
+import { effectiveRenditions } from "../../../lib/shared/video/effective-renditions.ts";
 import { FORMATS } from "../../../lib/shared/video/formats.ts";
-import { effectiveRenditions } from "../../../lib/shared/video/rendition.ts";
 import type { RenditionSpec } from "../../../lib/shared/video/rendition-spec.ts";
 import { tools } from "../../media.ts";
 
