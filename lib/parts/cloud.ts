@@ -117,3 +117,8 @@ export function startEvaluation(): Evaluation {
   (globalThis as { [EVALUATION]?: Evaluation })[EVALUATION] = started;
   return started;
 }
+
+/** From here on, constructs throw what is wrong with them again. */
+export function stopEvaluation(): void {
+  delete (globalThis as { [EVALUATION]?: Evaluation })[EVALUATION];
+}

@@ -35,6 +35,12 @@ export class Agenda {
     });
   }
 
+  /** Whether nothing is due now: all that is left waits for its time, or to be woken. */
+  get isQuiet(): boolean {
+    const now = this.#clock.now();
+    return !this.#isWoken && this.#duties.every((duty) => (duty.next() ?? Infinity) > now);
+  }
+
   stop(): void {
     this.#isStopped = true;
     this.#cancel?.();

@@ -1,13 +1,14 @@
-import type { FunctionPlan, PartPlan, Plan, TaskPlan } from "../../../parts/plan.ts";
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
+import type { DestinationPlan, FunctionPlan, PartPlan, Plan, TaskPlan } from "../../../parts/plan.ts";
 import type { Support } from "../../../parts/support.ts";
 import { type Clock, systemClock } from "../../../runtime/clock.ts";
 import { MillraceError } from "../../../runtime/errors.ts";
 import type { Log } from "../../../runtime/handler.ts";
 import type { SecretReader, TaskController, TaskSubmitter } from "../../../runtime/ports.ts";
 import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
-import type { Deliver } from "../../../runtime/tasks/outbox.ts";
+import type { Envelope } from "../../../runtime/tasks/envelope.ts";
 import { TaskService } from "../../../runtime/tasks/service.ts";
-import type { SubmitOptions, Task } from "../../../runtime/tasks/task.ts";
+import { isFinal, type SubmitOptions, type Task } from "../../../runtime/tasks/task.ts";
 import type { LinkAddress } from "../runtime/channel.ts";
 import { Agenda } from "./agenda.ts";
 import { Buckets } from "./buckets.ts";
@@ -17,6 +18,7 @@ import { Faults, seededRandom } from "./faults.ts";
 import { Functions } from "./functions.ts";
 import type { LocalBuckets, LocalChange, LocalView } from "./inspect.ts";
 import { Journal } from "./journal.ts";
+import { type AlarmChange, Monitors } from "./monitors.ts";
 import { Permissions } from "./permissions.ts";
 import { LocalPlatform } from "./platform.ts";
 import { Processes } from "./processes.ts";
@@ -29,6 +31,11 @@ import { Volumes } from "./volumes.ts";
 
 /** Payloads and results too large for the task store lie here; no plan has a part of this name. */
 const CLAIMS = ".claims";
+
+/** What one thing's end sets going may take a turn of the event loop to show. */
+const QUIET_LOOKS = 3;
+/** Real milliseconds between two looks at what is under way. */
+const LOOK_AGAIN = 2;
 
 export interface LocalHostOptions {
   /** Where everything lies: `.millrace`. */
@@ -75,6 +82,8 @@ export class LocalHost implements LocalView {
   readonly #tables: Tables;
   readonly #volumes: Volumes;
   readonly #triggers: Triggers;
+  readonly #monitors: Monitors;
+  readonly #processes: Processes;
   readonly #most: number;
   readonly #listeners = new Set<(change: LocalChange) => void>();
   readonly #definitions = new Map<string, TaskDefinition>();
@@ -98,13 +107,17 @@ export class LocalHost implements LocalView {
     this.#objects = new Buckets({ ...shared, onCreated: (event) => this.#triggers.created(event) });
     this.queues = new Queues({
       ...shared,
-      onSent: () => this.#agenda.wake(),
+      onSent: (queue) => {
+        this.#monitors.sent(queue);
+        this.#agenda.wake();
+      },
       limits: messageLimits(limits),
     });
     this.#tables = new Tables(shared);
     this.#volumes = new Volumes(folder);
 
     const processes = new Processes({ ...shared, ...(options.concurrency && { most: options.concurrency }) });
+    this.#processes = processes;
     this.#most = processes.most;
     this.functions = new Functions({
       ...shared,
@@ -130,6 +143,14 @@ export class LocalHost implements LocalView {
       queues: this.queues,
       most: this.#most,
     });
+    this.#monitors = new Monitors({
+      clock,
+      wake: () => this.#agenda.wake(),
+      stats: (queue) => this.queues.stats(queue),
+      notify: (destination, change) =>
+        this.#send(destination, change, `${change.monitor} ${change.part} ${change.time}`),
+      onChange: (change) => this.#tell({ type: "alarm.changed", ...change }),
+    });
     this.tasks = this.#openTasks(random);
     this.buckets = {
       list: () => this.#objects.names().filter((name) => name !== CLAIMS),
@@ -138,7 +159,10 @@ export class LocalHost implements LocalView {
       remover: (name) => this.#objects.remover(name),
     };
     this.#objects.onChange(({ bucket, key }) => this.#tellObject(bucket, key));
-    this.tasks.onChange((task) => this.#tell({ type: "task.changed", task }));
+    this.tasks.onChange((task) => {
+      if (isFinal(task.status)) this.#monitors.ended(task);
+      this.#tell({ type: "task.changed", task });
+    });
   }
 
   /** The first deployment starts the work; a later one replaces what is declared, and nothing else. */
@@ -154,6 +178,7 @@ export class LocalHost implements LocalView {
     this.#defineTasks(plan);
     for (const part of plan.parts) if (part.kind === "function") this.functions.define(part, bundleOf(part, bundles));
     this.#triggers.define(plan.parts);
+    this.#monitors.define(plan.parts);
     if (isFirst) await this.#begin();
     else this.#tell({ type: "plan.changed", plan });
     this.#agenda.wake();
@@ -177,9 +202,17 @@ export class LocalHost implements LocalView {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Events on their way and messages in work, by function: nothing in it, and no run under way, is peace. */
-  waiting(): Readonly<Record<string, number>> {
-    return this.functions.waiting();
+  /**
+   * Resolves once nothing is left to do now: no invocation runs, and all that waits, waits for its time. What must be
+   * waited for on a clock that stands still comes with `advance`.
+   */
+  async idle(): Promise<void> {
+    for (let quiet = 0; quiet < QUIET_LOOKS; ) {
+      await this.tasks.settled();
+      await nextTurn();
+      quiet = this.#processes.isQuiet && this.#agenda.isQuiet ? quiet + 1 : 0;
+      if (quiet === 0) await pause(LOOK_AGAIN);
+    }
   }
 
   /** Ends all work; runs under way are begun again at the next start. */
@@ -194,8 +227,9 @@ export class LocalHost implements LocalView {
 
   /** What a killed predecessor left is looked at before anything new begins. */
   async #begin(): Promise<void> {
-    for (const duty of [this.#objects, this.#tables, this.functions.duty, this.#triggers.duty, this.tasks]) {
-      this.#agenda.add(duty);
+    const { duty } = this.functions;
+    for (const each of [this.#objects, this.#tables, duty, this.#triggers.duty, this.tasks, this.#monitors]) {
+      this.#agenda.add(each);
     }
     await this.tasks.recover();
   }
@@ -219,7 +253,7 @@ export class LocalHost implements LocalView {
       store: new SqliteTaskStore(this.#journal),
       logs: new SqliteTaskLogs(this.#journal),
       platform,
-      deliver: (destination, envelope, key) => this.#deliver(destination, envelope, key),
+      deliver: (destination, envelope, key) => this.#send(destination, envelope, key),
       dispatch: (task, payload, options) => this.#dispatch(task, payload, options),
       claims: {
         ...this.#objects.reader(CLAIMS),
@@ -265,14 +299,15 @@ export class LocalHost implements LocalView {
     }
   }
 
-  readonly #deliver: Deliver = ({ kind, name }, envelope, key) => {
+  /** Once per key where it goes to a queue; a function may be called twice after a crash, with one event id. */
+  #send({ kind, name }: DestinationPlan, payload: Envelope | AlarmChange, key: string): void {
     if (kind === "queue") {
-      this.queues.sendNow(name, JSON.stringify(envelope), { deduplication: key });
+      this.queues.sendNow(name, JSON.stringify(payload), { deduplication: key });
     } else {
       const time = new Date(this.clock.now()).toISOString();
-      this.functions.enqueue(name, { type: "function.invoked", id: key, payload: envelope, time });
+      this.functions.enqueue(name, { type: "function.invoked", id: key, payload, time });
     }
-  };
+  }
 
   async #dispatch(task: string, payload: unknown, options: SubmitOptions): Promise<Task> {
     const { dispatcher } = this.#part(task, "task");

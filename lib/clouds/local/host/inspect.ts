@@ -11,6 +11,7 @@ import type {
 } from "../../../runtime/ports.ts";
 import type { Task, TaskClient, TaskFilter, TaskLogLine } from "../../../runtime/tasks/task.ts";
 import type { Problem } from "../../../shared/problem.ts";
+import type { AlarmChange } from "./monitors.ts";
 
 /** What the running local cloud shows of itself: to its HTTP server, and through that to client, CLI and console. */
 export interface LocalView {
@@ -28,6 +29,7 @@ export type LocalChange =
   | { readonly type: "task.logged"; readonly task: string; readonly id: string; readonly line: TaskLogLine }
   | { readonly type: "function.logged"; readonly function: string; readonly level: LogLevel; readonly message: string }
   | { readonly type: "object.created"; readonly bucket: string; readonly object: ObjectInfo }
+  | ({ readonly type: "alarm.changed" } & AlarmChange)
   | { readonly type: "plan.changed"; readonly plan: Plan };
 
 /** What `millrace dev` tells of, beside what happens in the cloud itself. */

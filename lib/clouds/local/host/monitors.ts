@@ -1,0 +1,182 @@
+import type { AlarmPlan, DestinationPlan, MonitorPlan, PartPlan } from "../../../parts/plan.ts";
+import type { Clock } from "../../../runtime/clock.ts";
+import type { Task } from "../../../runtime/tasks/task.ts";
+import type { Duty } from "./agenda.ts";
+import type { QueueStats } from "./inspect.ts";
+
+/** An alarm went on or off, as destinations and live views are told. */
+export interface AlarmChange {
+  readonly monitor: string;
+  readonly part: string;
+  readonly metric: AlarmPlan["metric"];
+  readonly state: "alarm" | "ok";
+  /** What was measured. */
+  readonly value: number;
+  readonly above: number;
+  /** ISO 8601. */
+  readonly time: string;
+}
+
+export interface MonitorsOptions {
+  readonly clock: Clock;
+  /** Has `run` called at `next`. */
+  readonly wake: () => void;
+  readonly stats: (queue: string) => QueueStats;
+  /** Sends to a destination of the monitor. */
+  readonly notify: (destination: DestinationPlan, change: AlarmChange) => void;
+  readonly onChange: (change: AlarmChange) => void;
+}
+
+/** A look every tenth of an alarm's period is enough, but no more and no less often than this, in milliseconds. */
+const SHORTEST_PAUSE = 1000;
+const LONGEST_PAUSE = 60_000;
+
+interface Watch {
+  readonly monitor: MonitorPlan;
+  readonly alarm: AlarmPlan;
+  /** Since when the value has been above its bound, as far as anybody looked. */
+  since: number | undefined;
+  isOn: boolean;
+}
+
+/** What happened to a part at a time: one failure, or one run's seconds. */
+interface Sample {
+  readonly time: number;
+  readonly value: number;
+}
+
+/**
+ * Watches parts for their alarms. What happened before this process began is not counted: an alarm tells of what
+ * goes on now, the journal of what was.
+ */
+export class Monitors implements Duty {
+  readonly #options: MonitorsOptions;
+  readonly #failures = new Map<string, Sample[]>();
+  readonly #durations = new Map<string, Sample[]>();
+  #watches: Watch[] = [];
+  #next: number | undefined;
+
+  constructor(options: MonitorsOptions) {
+    this.#options = options;
+  }
+
+  /** Takes these monitors in place of those before; an alarm that stays keeps its state. */
+  define(parts: readonly PartPlan[]): void {
+    const known = new Map(this.#watches.map((watch) => [keyOf(watch), watch]));
+    const monitors = parts.filter((part) => part.kind === "monitor");
+    this.#watches = monitors.flatMap((monitor) =>
+      monitor.alarms.map((alarm) => {
+        const before = known.get(keyOf({ monitor, alarm }));
+        return { monitor, alarm, since: before?.since, isOn: before?.isOn ?? false };
+      }),
+    );
+    this.#next = this.#watches.length === 0 ? undefined : this.#options.clock.now();
+  }
+
+  /** A run has ended. */
+  ended({ task, status, started, ended }: Task): void {
+    if (!this.#isWatched(task)) return;
+    const time = this.#options.clock.now();
+    if (status === "failed" || status === "expired") push(this.#failures, task, { time, value: 1 });
+    if (started && ended)
+      push(this.#durations, task, { time, value: (Date.parse(ended) - Date.parse(started)) / 1000 });
+    this.#lookAt(time);
+  }
+
+  /** A queue got a message. */
+  sent(queue: string): void {
+    if (this.#isWatched(queue) && this.#next === undefined) this.#lookAt(this.#options.clock.now());
+  }
+
+  /** A function has given up on an event. */
+  gaveUp(name: string): void {
+    if (!this.#isWatched(name)) return;
+    const time = this.#options.clock.now();
+    push(this.#failures, name, { time, value: 1 });
+    this.#lookAt(time);
+  }
+
+  next(): number | undefined {
+    return this.#next;
+  }
+
+  run(now: number): void {
+    const next = Math.min(...this.#watches.map((watch) => this.#look(watch, now)));
+    this.#next = next === Infinity ? undefined : next;
+  }
+
+  #lookAt(time: number): void {
+    this.#next = time;
+    this.#options.wake();
+  }
+
+  #isWatched(part: string): boolean {
+    return this.#watches.some(({ alarm }) => alarm.part === part);
+  }
+
+  /** Answers when to look again; a queue that is empty need not be looked at until it gets a message. */
+  #look(watch: Watch, now: number): number {
+    const { alarm } = watch;
+    const value = this.#measure(alarm, now);
+    const isAbove = value > alarm.above;
+    watch.since = isAbove ? (watch.since ?? now) : undefined;
+    // Failures and durations are counted over the period; a queue has to stay above its bound for so long.
+    const isOn = isAbove && (isCounted(alarm) || now - watch.since! >= alarm.period * 1000);
+    if (isOn !== watch.isOn) {
+      watch.isOn = isOn;
+      this.#tell(watch, value, now);
+    }
+    if (value === 0 && !isOn) return Infinity;
+    return now + Math.min(LONGEST_PAUSE, Math.max(SHORTEST_PAUSE, alarm.period * 100));
+  }
+
+  #measure({ part, metric, period }: AlarmPlan, now: number): number {
+    const from = now - period * 1000;
+    switch (metric) {
+      case "failures":
+        return recent(this.#failures, part, from).length;
+      case "duration":
+        return Math.max(0, ...recent(this.#durations, part, from).map(({ value }) => value));
+      case "messages":
+        return this.#options.stats(part).ready;
+      case "age": {
+        const { oldest } = this.#options.stats(part);
+        return oldest === undefined ? 0 : (now - Date.parse(oldest)) / 1000;
+      }
+    }
+  }
+
+  #tell({ monitor, alarm, isOn }: Watch, value: number, now: number): void {
+    const { part, metric, above } = alarm;
+    const time = new Date(now).toISOString();
+    const change: AlarmChange = {
+      monitor: monitor.name,
+      part,
+      metric,
+      state: isOn ? "alarm" : "ok",
+      value,
+      above,
+      time,
+    };
+    this.#options.onChange(change);
+    for (const destination of monitor.notify) this.#options.notify(destination, change);
+  }
+}
+
+const keyOf = ({ monitor, alarm }: Pick<Watch, "monitor" | "alarm">): string =>
+  [monitor.name, alarm.part, alarm.metric, alarm.above, alarm.period].join("\0");
+
+const isCounted = ({ metric }: AlarmPlan): boolean => metric === "failures" || metric === "duration";
+
+function push(samples: Map<string, Sample[]>, part: string, sample: Sample): void {
+  const known = samples.get(part);
+  if (known) known.push(sample);
+  else samples.set(part, [sample]);
+}
+
+/** What is older than the period is forgotten. */
+function recent(samples: Map<string, Sample[]>, part: string, from: number): readonly Sample[] {
+  const kept = (samples.get(part) ?? []).filter(({ time }) => time > from);
+  samples.set(part, kept);
+  return kept;
+}
