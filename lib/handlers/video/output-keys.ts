@@ -39,7 +39,7 @@ export function segmentStem(base: string): string {
   return safe === name ? name : `${safe.slice(0, 60) || "segment"}-${shortHash(name, 8)}`;
 }
 
-/** @throws `bad-input` for keys no bucket takes, and `refused` for one that would start a run of its own. */
+/** @throws `bad-input` for a key that no bucket takes, or that would start a run of its own. */
 export function checkKey(key: string, { trigger }: TranscodeSettings): void {
   if (Buffer.byteLength(key) > LONGEST_KEY)
     throw new MillraceError(
