@@ -155,6 +155,26 @@ describe("an event", () => {
     expect(functions.waiting()).toEqual({});
   });
 
+  it("is handled again if the journal does not take its outcome", async () => {
+    const clock = new VirtualClock();
+    const sent: string[] = [];
+    let isFull = true;
+    const send = (_queue: string, body: string) => {
+      if (isFull) throw new Error("the disk is full");
+      sent.push(body);
+    };
+    const { define, functions, lines } = makeHost({ clock, send });
+    define("fails", `async () => { throw new Error("no"); }`, { attempts: 1, failures: "letters" });
+    functions.enqueue("fails", upload("a"));
+    await clock.advance("0 seconds");
+    expect(lines()).toContainEqual(expect.stringMatching(/could not be written down.*the disk is full/));
+    expect(functions.waiting()).toEqual({ fails: 1 });
+    isFull = false;
+    await clock.advance("1 second");
+    expect(sent).toHaveLength(1);
+    expect(functions.waiting()).toEqual({});
+  });
+
   it("is handled by the next host, on the same attempt, if this one ends", async () => {
     const folder = makeFolder();
     const first = makeHost({ folder });

@@ -263,6 +263,17 @@ describe("schedules", () => {
     expect(second.lines()).toHaveLength(2);
   });
 
+  it("are late, not lost, where the journal takes nothing for a while", async () => {
+    const { define, deploy, lines, clock, journal } = setUp();
+    deploy(schedulePlan("s", { every: 60 }), define("ticks", LOGS_ID, fired("s")));
+    journal.define("CREATE TRIGGER full BEFORE INSERT ON deliveries BEGIN SELECT RAISE(ABORT, 'full'); END");
+    await clock.advance("63 seconds");
+    expect(lines()).toEqual([]);
+    journal.define("DROP TRIGGER full");
+    await clock.advance("1 second");
+    expect(lines()).toEqual(["s-2026-01-01T00:01:00.000Z"]);
+  });
+
   it("count anew when their timing is changed", async () => {
     const { define, deploy, lines, clock } = setUp();
     const plan = define("ticks", LOGS_ID, fired("s"));

@@ -45,7 +45,7 @@ export interface Job {
   readonly onLog?: (lines: readonly LogLine[]) => void;
   readonly onProgress?: (progress: Progress) => void;
   readonly onMeasure?: (measurements: readonly Measurement[]) => void;
-  /** The invocation has been handed to its process. */
+  /** The invocation is handed to its process: one that is killed now never begins with it. */
   readonly onStart?: (job: JobHandle) => void;
 }
 
@@ -195,6 +195,7 @@ export class Instance {
     );
     const { events, run, limit } = job;
     const { scratch } = handle;
+    job.onStart?.(handle);
     this.#send({
       type: "invoke",
       invocation,
@@ -206,7 +207,6 @@ export class Instance {
       ...(limit !== undefined && { limit }),
       ...(settle !== undefined && { settle }),
     });
-    job.onStart?.(handle);
   }
 
   #send(message: ToProcess): void {

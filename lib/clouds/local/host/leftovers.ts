@@ -25,8 +25,11 @@ export class Leftovers {
       .run(pid, startOf(pid) ?? "", name);
   }
 
+  /** A row that a full disk keeps does no harm: its process is gone, and no other has its start time. */
   delete(pid: number): void {
-    this.#journal.sql("DELETE FROM process WHERE pid = ?").run(pid);
+    try {
+      this.#journal.sql("DELETE FROM process WHERE pid = ?").run(pid);
+    } catch {}
   }
 
   kill(): void {

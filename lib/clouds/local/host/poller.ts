@@ -27,6 +27,7 @@ export interface PollerOptions {
   readonly functions: Pick<Functions, "deliver">;
   readonly queues: PolledQueues;
   readonly faults: Faults;
+  readonly onError?: (error: unknown) => void;
 }
 
 export interface PollerSettings {
@@ -82,9 +83,10 @@ export class Poller {
     if (now < this.#pausedUntil) return;
     try {
       while (!this.#isClosing && this.#work.size < this.#settings.most && this.#gather(now)) this.#begin();
-    } catch {
+    } catch (error) {
       // A full disk: what was not received stays where it is.
       this.#pausedUntil = now + PAUSE;
+      this.#options.onError?.(error);
     }
   }
 

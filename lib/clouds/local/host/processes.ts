@@ -212,20 +212,27 @@ export class Processes {
 
   async #runOnce(name: string, pool: Pool, job: Job, signal: AbortSignal | undefined): Promise<Ending> {
     const scratch = this.#makeScratch();
-    const instance = this.#take(pool) ?? this.#spawn(pool.program);
-    const onAbort = () => instance.abort("stopped", `function "${name}" was stopped`);
-    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      const instance = this.#take(pool) ?? this.#spawn(pool.program);
+      const ending = await this.#runOn(instance, job, scratch, signal);
+      this.#giveBack(pool, instance);
+      return ending === NOT_TAKEN ? await this.#runOnce(name, pool, job, signal) : ending;
+    } finally {
+      removeScratch(scratch);
+    }
+  }
+
+  async #runOn(instance: Instance, job: Job, scratch: string, signal: AbortSignal | undefined) {
+    const onAbort = () => instance.abort("stopped", `function "${instance.program.name}" was stopped`);
+    signal?.addEventListener("abort", onAbort);
     this.#running.add(instance);
     try {
       const ending = await instance.run(job, scratch);
-      if (ending === NOT_TAKEN) return await this.#runOnce(name, pool, job, signal);
       if (instance.wasAsked) await this.#finishAsked(instance);
       return ending;
     } finally {
       signal?.removeEventListener("abort", onAbort);
       this.#running.delete(instance);
-      this.#giveBack(pool, instance);
-      removeScratch(scratch);
     }
   }
 
@@ -248,11 +255,16 @@ export class Processes {
     this.#makeRoom();
     const instance = new Instance(program, this.#clock, this.#scratch, this.#searchPath);
     this.#living.add(instance);
-    this.#leftovers.add(instance.pid, program.name);
     void instance.gone.then(() => {
       this.#living.delete(instance);
       this.#leftovers.delete(instance.pid);
     });
+    try {
+      this.#leftovers.add(instance.pid, program.name);
+    } catch (error) {
+      instance.kill();
+      throw error;
+    }
     return instance;
   }
 

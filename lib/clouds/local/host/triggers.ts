@@ -9,6 +9,9 @@ import type { Journal } from "./journal.ts";
 import { type PolledQueues, Poller } from "./poller.ts";
 import { latestTime, nextTime } from "./timing.ts";
 
+/** Before the next try after the journal refused a write, in milliseconds. */
+const PAUSE = 1000;
+
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS schedules (
     name TEXT PRIMARY KEY,
@@ -26,6 +29,8 @@ export interface TriggersOptions {
   readonly faults: Faults;
   /** Batches of one function in work at once. */
   readonly most: number;
+  /** Told of what has to be tried again. */
+  readonly onError?: (error: unknown) => void;
 }
 
 interface Timer {
@@ -135,9 +140,18 @@ export class Triggers {
 
   #run(now: number): void {
     if (this.#isClosing) return;
-    for (const timer of this.#timers.values())
-      if (timer.next !== undefined && timer.next <= now) this.#fire(timer, now);
+    for (const timer of this.#timers.values()) if (timer.next !== undefined && timer.next <= now) this.#try(timer, now);
     for (const poller of this.#pollers.values()) poller.run(now);
+  }
+
+  /** What the journal will not take, on a full disk for one, is tried again: the schedule is late then, not lost. */
+  #try(timer: Timer, now: number): void {
+    try {
+      this.#fire(timer, now);
+    } catch (error) {
+      timer.next = now + PAUSE;
+      this.#options.onError?.(error);
+    }
   }
 
   /** After a pause, once for the latest time that was missed: nobody wants a night's reports in one morning minute. */
