@@ -1,3 +1,4 @@
+import { readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type FSWatcher, watch } from "chokidar";
@@ -74,6 +75,7 @@ class LocalProgram {
       tools: await this.#tools(plan),
       log: warningLog(onEvent),
     });
+    await this.#pruneBundles();
     const unsubscribe = host.onChange(onEvent);
     await this.#deploy(host);
     const dropFolder = await host.openDropFolder();
@@ -111,6 +113,15 @@ class LocalProgram {
   async #bundleAll(functions: readonly FunctionPlan[]): Promise<void> {
     const made = await Promise.all(functions.map(async (plan) => [plan.name, await this.#bundle(plan)] as const));
     for (const [name, made_] of made) this.#bundles.set(name, made_);
+  }
+
+  /** Removes what earlier edits left, while the folder is ours; later a process may still run an old bundle. */
+  async #pruneBundles(): Promise<void> {
+    const folder = join(this.#folder, "bundles");
+    const used = new Set([...this.#bundles.values()].map(({ hash }) => hash));
+    const there = await readdir(folder).catch(() => []);
+    const old = there.filter((hash) => !used.has(hash));
+    await Promise.all(old.map((hash) => rm(join(folder, hash), { recursive: true, force: true })));
   }
 
   #bundle({ handler, code, settings, install }: FunctionPlan): Promise<Bundle> {

@@ -24,7 +24,8 @@ export const handler: Handler<SourceEvent, DispatchLinks, TranscodeSettings, Tas
 ) => {
   if (event.type === "bucket.created" && isIgnored(event.key, event.size, settings)) return undefined;
   const { id, payload } = await toSubmit(event, links.uploads, settings);
-  return links.task.submit(id, payload, { by: "dispatcher" });
+  const options = event.type === "function.invoked" ? event.options : undefined;
+  return links.task.submit(id, payload, { by: "dispatcher", ...options });
 };
 
 const isIgnored = (key: string, size: number, { renditions }: TranscodeSettings): boolean =>

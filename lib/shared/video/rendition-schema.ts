@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { type Duration, toSeconds } from "../duration.ts";
 import { BITRATE, type Bitrate } from "./bitrate.ts";
 import { CODECS, FORMATS } from "./formats.ts";
