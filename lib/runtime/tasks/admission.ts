@@ -53,7 +53,7 @@ export class Admission {
     if (this.#isClosed) return;
     const isUnderWay = this.#asked.has(task);
     this.#asked.set(task, isUnderWay);
-    if (!isUnderWay) this.#world.background.run(this.#admit(task).finally(() => this.#asked.delete(task)));
+    if (!isUnderWay) this.#world.background.run(this.#admit(task));
   }
 
   /** Nothing starts from here on. */
@@ -73,24 +73,29 @@ export class Admission {
 
   async #admit(task: string): Promise<void> {
     const { definitions, store, clock, changes } = this.#world;
-    await new Promise((resolve) => setImmediate(resolve));
-    let isMore = true;
-    while (isMore && !this.#isClosed) {
-      const definition = definitions.get(task);
-      if (!definition) return;
-      this.#asked.set(task, false);
-      const { concurrency } = definition;
-      const rows = await store.claim(task, {
-        ...(concurrency !== undefined && { concurrency }),
-        limit: BATCH,
-        now: clock.now(),
-        lease: leaseOf(definition),
-      });
-      for (const row of rows) {
-        this.#begin(row, definition);
-        changes.announce(row);
+    try {
+      await new Promise((resolve) => setImmediate(resolve));
+      let isMore = true;
+      while (isMore && !this.#isClosed) {
+        const definition = definitions.get(task);
+        if (!definition) return;
+        this.#asked.set(task, false);
+        const { concurrency } = definition;
+        const rows = await store.claim(task, {
+          ...(concurrency !== undefined && { concurrency }),
+          limit: BATCH,
+          now: clock.now(),
+          lease: leaseOf(definition),
+        });
+        for (const row of rows) {
+          this.#begin(row, definition);
+          changes.announce(row);
+        }
+        isMore = rows.length === BATCH || this.#asked.get(task) === true;
       }
-      isMore = rows.length === BATCH || this.#asked.get(task) === true;
+    } finally {
+      // In one step with the last look at it: a request in between would be lost.
+      this.#asked.delete(task);
     }
   }
 
