@@ -86,6 +86,8 @@ export class Functions {
   readonly #plans = new Map<string, FunctionPlan>();
   readonly #deliveries: Deliveries;
   #ids = 0;
+  /** Invocations whose caller has no answer yet. */
+  #open = 0;
 
   constructor(options: FunctionsOptions) {
     this.#options = options;
@@ -170,6 +172,11 @@ export class Functions {
     return this.#deliveries.waiting();
   }
 
+  /** Whether every invocation is over, and its caller has the answer. */
+  get isQuiet(): boolean {
+    return this.#open === 0;
+  }
+
   /** Ends all processes; resolves when what they have done is journaled. */
   async close(): Promise<void> {
     this.#deliveries.close();
@@ -227,6 +234,15 @@ export class Functions {
   }
 
   async #run(plan: FunctionPlan, invocation: Invocation): Promise<Ending> {
+    this.#open += 1;
+    try {
+      return await this.#runWithFaults(plan, invocation);
+    } finally {
+      this.#open -= 1;
+    }
+  }
+
+  async #runWithFaults(plan: FunctionPlan, invocation: Invocation): Promise<Ending> {
     const { name } = plan;
     const fault = this.#options.faults.strike("function.start", name);
     if (fault?.delay !== undefined) await sleep(this.#options.clock, toMilliseconds(fault.delay));

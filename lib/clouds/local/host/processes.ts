@@ -1,4 +1,4 @@
-import { mkdirSync, rmdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join, resolve as resolvePath } from "node:path";
@@ -67,6 +67,8 @@ export class Processes {
   readonly #living = new Set<Instance>();
   readonly #running = new Set<Instance>();
   readonly #idleTimers = new Map<Instance, NodeJS.Timeout>();
+  /** Folders that were left empty, for the next invocation of their process. */
+  readonly #kept = new Map<Instance, string>();
   #scratches = 0;
   #isClosed = false;
 
@@ -211,15 +213,12 @@ export class Processes {
   }
 
   async #runOnce(name: string, pool: Pool, job: Job, signal: AbortSignal | undefined): Promise<Ending> {
-    const scratch = this.#makeScratch();
-    try {
-      const instance = this.#take(pool) ?? this.#spawn(pool.program);
-      const ending = await this.#runOn(instance, job, scratch, signal);
-      this.#giveBack(pool, instance);
-      return ending === NOT_TAKEN ? await this.#runOnce(name, pool, job, signal) : ending;
-    } finally {
-      removeScratch(scratch);
-    }
+    const instance = this.#take(pool) ?? this.#spawn(pool.program);
+    const scratch = this.#takeScratch(instance);
+    const ending = await this.#runOn(instance, job, scratch, signal);
+    this.#leaveScratch(instance, scratch);
+    this.#giveBack(pool, instance);
+    return ending === NOT_TAKEN ? this.#runOnce(name, pool, job, signal) : ending;
   }
 
   async #runOn(instance: Instance, job: Job, scratch: string, signal: AbortSignal | undefined) {
@@ -257,6 +256,7 @@ export class Processes {
     this.#living.add(instance);
     void instance.gone.then(() => {
       this.#living.delete(instance);
+      this.#forgetScratch(instance);
       this.#leftovers.delete(instance.pid);
     });
     try {
@@ -301,24 +301,48 @@ export class Processes {
     instance.end();
   }
 
-  #makeScratch(): string {
+  /** An empty folder: the one that the process had before, if nothing was left there, or a new one. */
+  #takeScratch(instance: Instance): string {
+    const kept = this.#kept.get(instance);
+    this.#kept.delete(instance);
+    if (kept !== undefined) return kept;
     this.#scratches += 1;
     const folder = join(this.#scratch, `${process.pid}-${this.#scratches}`);
-    mkdirSync(folder);
-    return folder;
+    try {
+      mkdirSync(folder);
+      return folder;
+    } catch (error) {
+      this.#retire(instance);
+      throw error;
+    }
+  }
+
+  /** Where nothing was written, nothing has to be removed: that can take longer than the invocation itself. */
+  #leaveScratch(instance: Instance, folder: string): void {
+    if (!instance.isGone && isEmpty(folder)) this.#kept.set(instance, folder);
+    else removeScratch(folder);
+  }
+
+  #forgetScratch(instance: Instance): void {
+    const kept = this.#kept.get(instance);
+    this.#kept.delete(instance);
+    if (kept !== undefined) removeScratch(kept);
   }
 }
+
+function isEmpty(folder: string): boolean {
+  try {
+    return readdirSync(folder).length === 0;
+  } catch {
+    return false;
+  }
+}
+
+/** What a handler has written may be much, and takes its time. */
+const removeScratch = (folder: string): void =>
+  void rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
 
 const takeWaiting = ({ waiting }: Pool): readonly Order[] => LANES.flatMap((lane) => waiting[lane].splice(0));
-
-/** Most are empty, and gone at once; the others may take their time. */
-function removeScratch(folder: string): void {
-  try {
-    rmdirSync(folder);
-  } catch {
-    void rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
-  }
-}
 
 const closed = (name: string): Ending => ({
   error: { kind: "interrupted", message: `function "${name}" was not run: the local cloud is closing` },
