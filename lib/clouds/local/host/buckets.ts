@@ -123,9 +123,9 @@ export class Buckets implements Duty {
     this.#plans.set(plan.name, plan);
   }
 
-  /** In the order they were defined. */
+  /** In the order they were defined; one whose name begins with a dot is the host's own, and no one is told of it. */
   names(): readonly string[] {
-    return [...this.#plans.keys()];
+    return [...this.#plans.keys()].filter((name) => !isHidden(name));
   }
 
   /** Calls back after every change until the answer is called. */
@@ -441,6 +441,7 @@ export class Buckets implements Duty {
   }
 
   #changed(change: ObjectChange): void {
+    if (isHidden(change.bucket)) return;
     for (const listener of this.#listeners) listener(change);
   }
 
@@ -509,3 +510,5 @@ const isDone = (work: Promise<void>): Promise<boolean> =>
 
 const isFullDisk = (error: unknown): boolean =>
   error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
+
+const isHidden = (bucket: string): boolean => bucket.startsWith(".");

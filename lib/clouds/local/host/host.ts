@@ -153,7 +153,7 @@ export class LocalHost implements LocalView {
     });
     this.tasks = this.#openTasks(random);
     this.buckets = {
-      list: () => this.#objects.names().filter((name) => name !== CLAIMS),
+      list: () => this.#objects.names(),
       reader: (name) => this.#objects.reader(name),
       writer: (name) => this.#objects.writer(name),
       remover: (name) => this.#objects.remover(name),
@@ -181,6 +181,7 @@ export class LocalHost implements LocalView {
     this.#monitors.define(plan.parts);
     if (isFirst) await this.#begin();
     else this.#tell({ type: "plan.changed", plan });
+    await this.#dropFolder?.refresh();
     this.#agenda.wake();
   }
 
@@ -210,7 +211,7 @@ export class LocalHost implements LocalView {
     for (let quiet = 0; quiet < QUIET_LOOKS; ) {
       await this.tasks.settled();
       await nextTurn();
-      quiet = this.#processes.isQuiet && this.#agenda.isQuiet ? quiet + 1 : 0;
+      quiet = this.functions.isQuiet && this.#agenda.isQuiet ? quiet + 1 : 0;
       if (quiet === 0) await pause(LOOK_AGAIN);
     }
   }
@@ -361,7 +362,7 @@ export class LocalHost implements LocalView {
   }
 
   #tellObject(bucket: string, key: string): void {
-    if (bucket === CLAIMS || this.#listeners.size === 0) return;
+    if (this.#listeners.size === 0) return;
     const object = this.#objects.head(bucket, key);
     if (object) this.#tell({ type: "object.created", bucket, object });
   }
