@@ -34,6 +34,8 @@ export interface DeliveriesOptions {
   readonly handle: (plan: FunctionPlan, event: SourceEvent, attempt: number) => Promise<Ending>;
   /** Sends to a failure queue, inside the current transaction. */
   readonly send: (queue: string, body: string) => void;
+  /** Called when a function has failed every attempt of an event. */
+  readonly onGiveUp?: (name: string) => void;
   readonly onLog?: (entry: {
     readonly function: string;
     readonly run: string;
@@ -198,6 +200,7 @@ export class Deliveries implements Duty {
       failures === undefined ? "and is dropped: the function has no failure queue" : `and went to "${failures}"`;
     const message = `event ${event.id} failed ${attempts === 1 ? "its attempt" : `all its ${attempts} attempts`} (${error.message}) ${where}`;
     this.#log(name, event, attempts, message, { event, error });
+    this.#options.onGiveUp?.(name);
   }
 
   #log(name: string, { id }: SourceEvent, attempt: number, message: string, fields?: LogFields): void {

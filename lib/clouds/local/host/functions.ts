@@ -37,6 +37,8 @@ export interface FunctionsOptions {
   /** Sends to a failure queue; called inside the transaction that ends the event. */
   readonly send: (queue: string, body: string) => void;
   readonly onLog?: (entry: FunctionLog) => void;
+  /** Called when a function has failed every attempt of an event. */
+  readonly onGiveUp?: (name: string) => void;
   readonly onMeasure?: (name: string, measurements: readonly Measurement[]) => void;
 }
 

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promi
 import type { DestinationPlan, FunctionPlan, PartPlan, Plan, TaskPlan } from "../../../parts/plan.ts";
 import type { Support } from "../../../parts/support.ts";
 import { type Clock, systemClock } from "../../../runtime/clock.ts";
-import { MillraceError } from "../../../runtime/errors.ts";
+import { MillraceError, toErrorRecord } from "../../../runtime/errors.ts";
 import type { Log } from "../../../runtime/handler.ts";
 import type { SecretReader, TaskController, TaskSubmitter } from "../../../runtime/ports.ts";
 import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
@@ -83,7 +83,6 @@ export class LocalHost implements LocalView {
   readonly #volumes: Volumes;
   readonly #triggers: Triggers;
   readonly #monitors: Monitors;
-  readonly #processes: Processes;
   readonly #most: number;
   readonly #listeners = new Set<(change: LocalChange) => void>();
   readonly #definitions = new Map<string, TaskDefinition>();
@@ -117,7 +116,6 @@ export class LocalHost implements LocalView {
     this.#volumes = new Volumes(folder);
 
     const processes = new Processes({ ...shared, ...(options.concurrency && { most: options.concurrency }) });
-    this.#processes = processes;
     this.#most = processes.most;
     this.functions = new Functions({
       ...shared,
@@ -133,6 +131,7 @@ export class LocalHost implements LocalView {
       tools,
       volume: (part) => this.#volumes.define(this.#part(part, "volume")).path,
       send: (queue, body) => void this.queues.sendNow(queue, body),
+      onGiveUp: (name) => this.#monitors.gaveUp(name),
       onLog: ({ function: name, lines }) => {
         for (const { level, message } of lines) this.#tell({ type: "function.logged", function: name, level, message });
       },
@@ -142,6 +141,7 @@ export class LocalHost implements LocalView {
       functions: this.functions,
       queues: this.queues,
       most: this.#most,
+      onError: (error) => options.log?.warn(toErrorRecord(error).message),
     });
     this.#monitors = new Monitors({
       clock,
