@@ -266,7 +266,9 @@ export class TaskService implements TaskClient {
    * cannot be stored now is kept and stored later.
    */
   finished({ task, id, attempt }: AttemptRef, outcome: Outcome): Promise<void> {
-    return this.#endings.finished({ task, id, attempt }, outcome);
+    const work = this.#endings.finished({ task, id, attempt }, outcome);
+    this.#background.run(work);
+    return work;
   }
 
   /** The platform says what a run has logged. */
