@@ -94,6 +94,7 @@ async function whileDev(words: readonly string[], work: () => Promise<void>) {
     },
   });
   if (failure !== undefined) throw failure;
+  if (!isReady) throw new Error(`millrace dev was never ready: ${ended.err}`);
   return ended;
 }
 
