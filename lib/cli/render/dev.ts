@@ -149,6 +149,11 @@ function renderEvent(event: Exclude<DevEvent, { type: "task.changed" }>, colors:
       return `${dim(event.function)} ${event.level === "error" ? red(plain(event.message)) : plain(event.message)}`;
     case "object.created":
       return `${cyan("object")} ${event.bucket} ${plain(event.object.key)} ${dim(formatBytes(event.object.size))}`;
+    case "alarm.changed": {
+      const { state, metric, part, value, above } = event;
+      const text = `${state === "alarm" ? "alarm" : "alarm over"}: ${metric} of ${part} ${value} (bound ${above})`;
+      return state === "alarm" ? red(text) : green(text);
+    }
     case "plan.changed":
       return green("the plan has changed");
     case "code.changed":

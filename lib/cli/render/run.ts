@@ -1,4 +1,5 @@
-import { isFinal, type Task, type TaskAudit, type TaskLogLine, type TaskStatus } from "../../runtime/tasks/task.ts";
+import type { NewLogLine } from "../../runtime/tasks/logs.ts";
+import { isFinal, type Task, type TaskAudit, type TaskStatus } from "../../runtime/tasks/task.ts";
 import type { Colors, Terminal } from "../terminal.ts";
 import { percent, progressBar } from "./progress.ts";
 import { renderTable } from "./table.ts";
@@ -109,7 +110,7 @@ const indentJson = (value: unknown): string =>
 const FIELDS_LENGTH = 300;
 
 /** A line of a run's log. */
-export function renderLogLine({ time, level, message, fields }: TaskLogLine, { dim, yellow, red }: Colors): string {
+export function renderLogLine({ time, level, message, fields }: NewLogLine, { dim, yellow, red }: Colors): string {
   const style = level === "error" ? red : level === "warn" ? yellow : level === "debug" ? dim : String;
   const facts =
     fields && Object.keys(fields).length > 0 ? ` ${dim(clip(plain(JSON.stringify(fields)), FIELDS_LENGTH))}` : "";

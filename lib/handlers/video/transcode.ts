@@ -185,7 +185,7 @@ async function encode(
     const tell = (fraction: number) =>
       run.progress(FETCHED + ((ENCODED - FETCHED) * (before + weight * fraction)) / total, label);
     tell(0);
-    log.info(label, { args });
+    log.debug(label, { args });
     const warnings = await runFfmpeg(args, {
       ffmpeg: tool(tools, "ffmpeg"),
       cwd: folder,

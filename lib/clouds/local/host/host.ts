@@ -245,7 +245,10 @@ export class LocalHost implements LocalView {
       listener: {
         progressed: (attempt, fraction, message) => void this.tasks.progressed(attempt, fraction, message),
         finished: (attempt, outcome) => void this.tasks.finished(attempt, outcome),
-        logged: (attempt, lines) => void this.tasks.logged(attempt, lines),
+        logged: (attempt, lines) => {
+          void this.tasks.logged(attempt, lines);
+          for (const line of lines) this.#tell({ type: "task.logged", task: attempt.task, id: attempt.id, line });
+        },
       },
     });
     return new TaskService({

@@ -9,7 +9,8 @@ import type {
   ObjectInfo,
   SendOptions,
 } from "../../../runtime/ports.ts";
-import type { Task, TaskClient, TaskFilter, TaskLogLine } from "../../../runtime/tasks/task.ts";
+import type { NewLogLine } from "../../../runtime/tasks/logs.ts";
+import type { Task, TaskClient, TaskFilter } from "../../../runtime/tasks/task.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import type { AlarmChange } from "./monitors.ts";
 
@@ -26,7 +27,7 @@ export interface LocalView {
 /** Something that happened in the local cloud, for live views. */
 export type LocalChange =
   | { readonly type: "task.changed"; readonly task: Task }
-  | { readonly type: "task.logged"; readonly task: string; readonly id: string; readonly line: TaskLogLine }
+  | { readonly type: "task.logged"; readonly task: string; readonly id: string; readonly line: NewLogLine }
   | { readonly type: "function.logged"; readonly function: string; readonly level: LogLevel; readonly message: string }
   | { readonly type: "object.created"; readonly bucket: string; readonly object: ObjectInfo }
   | ({ readonly type: "alarm.changed" } & AlarmChange)
