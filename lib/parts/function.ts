@@ -36,9 +36,11 @@ export type HandlerRef<H> =
   | Code<{ readonly handler: H }>;
 
 type Parts<H> = H extends (event: infer Event, context: infer C) => Promise<unknown>
-  ? C extends { readonly links: infer Links; readonly settings: infer Settings; readonly code: infer Modules }
-    ? { event: Event; links: Links; settings: Settings; code: Modules }
-    : never
+  ? unknown extends C // no second parameter: it asks for nothing
+    ? { event: Event; links: unknown; settings: unknown; code: unknown }
+    : C extends { readonly links: infer Links; readonly settings: infer Settings; readonly code: infer Modules }
+      ? { event: Event; links: Links; settings: Settings; code: Modules }
+      : never
   : never;
 
 /** `links`, `settings` and `code` as the handler's own type asks for them; left out where it asks for nothing. */

@@ -186,6 +186,8 @@ test("types: links, settings, sources and handlers fit together or do not compil
   const tried = [
     () => new AsyncTask("right", { cloud, handler: RESIZE, links, settings }),
     () => new AsyncTask("right", { cloud, handler: PLAIN }),
+    () =>
+      new AsyncTask("right", { cloud, handler: code<Module<(event: FunctionInvoked) => Promise<void>>>("/app/x.ts") }),
 
     // @ts-expect-error a reader where the handler writes
     () => new AsyncTask("wrong", { cloud, handler: RESIZE, links: { ...links, to: read(store.thumbs) }, settings }),
@@ -227,5 +229,5 @@ test("types: links, settings, sources and handlers fit together or do not compil
   ];
   const link: Link<BucketReader> = links.from;
   expect(link.part).toBe(store.photos);
-  expect(tried).toHaveLength(18);
+  expect(tried).toHaveLength(19);
 });
