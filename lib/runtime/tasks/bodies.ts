@@ -44,10 +44,13 @@ export class Bodies {
     return { info: { ...info, claim: await this.claim(run, kind, text) } };
   }
 
-  /** Puts a text into the bucket; its key. Every put has its own, so that none can overwrite another submit's. */
+  /**
+   * Puts a text into the bucket; its key. No put overwrites another text, and each has its own key, so that a
+   * submit or an attempt that comes too late can take its own away again.
+   */
   async claim({ task, id }: Pick<TaskRow, "task" | "id">, kind: string, text: string): Promise<string> {
-    const nonce = shortHash(`${this.#random()}${this.#random()}`, 12);
-    const key = `tasks/${task}/${shortHash(id, 24)}/${kind}-${nonce}.json`;
+    const nonce = shortHash(`${this.#random()}${this.#random()}`, 8);
+    const key = `tasks/${task}/${shortHash(id, 24)}/${kind}-${shortHash(text, 16)}-${nonce}.json`;
     await this.#claims.put(key, text, { contentType: "application/json" });
     return key;
   }
@@ -65,9 +68,9 @@ export class Bodies {
     return { bucket: this.#claims.bucket, key, size: info.size, preview: info.preview };
   }
 
-  /** Removes what nobody refers to any more. */
-  async discard(keys: readonly string[]): Promise<void> {
-    for (const key of keys) await this.#claims.remove(key);
+  /** Removes objects, but for those a row still refers to. */
+  async discard(keys: readonly string[], row?: Pick<TaskRow, "claims">): Promise<void> {
+    for (const key of keys) if (!row?.claims.includes(key)) await this.#claims.remove(key);
   }
 }
 

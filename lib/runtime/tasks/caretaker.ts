@@ -48,7 +48,7 @@ export class Caretaker {
     const seen = new Set<string>();
     while (true) {
       const rows = await this.#world.store.due(now, PAGE);
-      // A row that is still due has just been tried in vain: it waits for the next time.
+      // A row that is due again has just been tried in vain: it waits for the next time.
       const fresh = rows.filter((row) => !seen.has(keyOf(row)));
       for (const row of fresh) {
         seen.add(keyOf(row));
@@ -136,4 +136,4 @@ export class Caretaker {
   }
 }
 
-const keyOf = ({ task, id, version }: TaskRow): string => `${task}\0${id}\0${version}`;
+const keyOf = ({ task, id }: TaskRow): string => `${task}\0${id}`;

@@ -96,7 +96,7 @@ export class Endings {
     if (taken?.changed) return;
     const now = taken ? `attempt ${taken.row.attempt} is ${taken.row.status}` : "the run is gone";
     log.warn(`${attempt.task} "${attemptId(attempt)}": its end comes too late and is ignored: ${now}`);
-    if (result?.info.claim !== undefined) await bodies.discard([result.info.claim]);
+    if (result?.info.claim !== undefined) await bodies.discard([result.info.claim], taken?.row);
   }
 
   /** The outcome with its result as text; one that is no JSON is an error of the handler. */

@@ -54,7 +54,7 @@ export class Submits {
         return { row: step.row, deduplicated: false };
       }
       if (blocksId(existing)) {
-        await bodies.discard(step.row.claims);
+        await bodies.discard(step.row.claims, existing);
         return this.#answer(existing, request);
       }
       this.#checkTenant(existing, request);

@@ -368,6 +368,18 @@ describe("attempts", () => {
     expect(await service.get("work", "a")).toMatchObject({ status: "failed", error: { kind: "interrupted" } });
   });
 
+  test("an interruption leaves all attempts to the run", async () => {
+    const { service, settle, advance, finish, status } = makeWorld({ tasks: [definition({ attempts: 2 })] });
+    await service.submit("work", 1, { id: "a" });
+    await settle();
+    await finish("a", { error: { kind: "interrupted", message: "host gone" } });
+    await finish("a", failed());
+    expect(await status("a")).toBe("retrying");
+    await advance("10 seconds");
+    await finish("a", failed());
+    expect(await status("a")).toBe("failed");
+  });
+
   test("a report from an attempt that is not the current one changes nothing and is logged", async () => {
     const { service, settle, advance, finish, store, warnings, delivered } = makeWorld();
     await service.submit("work", 1, { id: "a" });

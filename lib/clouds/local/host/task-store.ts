@@ -48,8 +48,8 @@ const SCHEMA = `
 export const TASK_QUERIES = {
   promote: "UPDATE task_runs SET ready = 1 WHERE ready = 0 AND due <= ?",
   held: "SELECT count(*) AS held FROM task_runs WHERE task = ? AND lease IS NOT NULL",
-  next: `SELECT * FROM task_runs WHERE task = ? AND ready = 1 AND (expires IS NULL OR started IS NOT NULL OR expires > ?)
-    ORDER BY priority DESC, due, sequence, id LIMIT ?`,
+  next: `SELECT * FROM task_runs WHERE task = ? AND ready = 1 AND due <= ?
+    AND (expires IS NULL OR started IS NOT NULL OR expires > ?) ORDER BY priority DESC, due, sequence, id LIMIT ?`,
   due: "SELECT * FROM task_runs WHERE wake <= ? AND wake IS NOT NULL ORDER BY wake LIMIT ?",
   nextWake: "SELECT min(wake) AS time FROM task_runs WHERE wake IS NOT NULL",
   nextStart: "SELECT min(due) AS time FROM task_runs WHERE ready = 0",
@@ -136,7 +136,7 @@ export class SqliteTaskStore implements TaskStore {
       if (free <= 0) return [];
       return this.#journal
         .sql(TASK_QUERIES.next)
-        .all(task, now, free)
+        .all(task, now, now, free)
         .map(decode)
         .map((row) => {
           const step = started(row, now, lease);
