@@ -193,7 +193,7 @@ async function encode(
       onProgress: tell,
       ...(duration !== undefined && { duration }),
     });
-    if (warnings.length > 0) log.warn(`ffmpeg: ${label}`, { warnings });
+    if (warnings.length > 0) log.debug(`ffmpeg: ${label}`, { warnings });
     before += weight;
   }
 }

@@ -41,6 +41,7 @@ interface Watch {
 
 /** What happened to a part at a time: one failure, or one run's seconds. */
 interface Sample {
+  readonly key: string;
   readonly time: number;
   readonly value: number;
 }
@@ -51,10 +52,11 @@ interface Sample {
  */
 export class Monitors implements Duty {
   readonly #options: MonitorsOptions;
-  readonly #failures = new Map<string, Sample[]>();
-  readonly #durations = new Map<string, Sample[]>();
+  readonly #failures = new Samples();
+  readonly #durations = new Samples();
   #watches: Watch[] = [];
   #next: number | undefined;
+  #givenUp = 0;
 
   constructor(options: MonitorsOptions) {
     this.#options = options;
@@ -73,13 +75,14 @@ export class Monitors implements Duty {
     this.#next = this.#watches.length === 0 ? undefined : this.#options.clock.now();
   }
 
-  /** A run has ended. */
-  ended({ task, status, started, ended }: Task): void {
+  /** A run has ended; told again for the same end, it counts once. */
+  ended({ task, id, status, started, ended }: Task): void {
     if (!this.#isWatched(task)) return;
     const time = this.#options.clock.now();
-    if (status === "failed" || status === "expired") push(this.#failures, task, { time, value: 1 });
+    const key = `${id}\0${ended}`;
+    if (status === "failed" || status === "expired") this.#failures.add(task, { key, time, value: 1 });
     if (started && ended)
-      push(this.#durations, task, { time, value: (Date.parse(ended) - Date.parse(started)) / 1000 });
+      this.#durations.add(task, { key, time, value: (Date.parse(ended) - Date.parse(started)) / 1000 });
     this.#lookAt(time);
   }
 
@@ -92,7 +95,8 @@ export class Monitors implements Duty {
   gaveUp(name: string): void {
     if (!this.#isWatched(name)) return;
     const time = this.#options.clock.now();
-    push(this.#failures, name, { time, value: 1 });
+    this.#givenUp += 1;
+    this.#failures.add(name, { key: String(this.#givenUp), time, value: 1 });
     this.#lookAt(time);
   }
 
@@ -134,9 +138,9 @@ export class Monitors implements Duty {
     const from = now - period * 1000;
     switch (metric) {
       case "failures":
-        return recent(this.#failures, part, from).length;
+        return this.#failures.since(part, from).length;
       case "duration":
-        return Math.max(0, ...recent(this.#durations, part, from).map(({ value }) => value));
+        return Math.max(0, ...this.#durations.since(part, from).map(({ value }) => value));
       case "messages":
         return this.#options.stats(part).ready;
       case "age": {
@@ -168,15 +172,20 @@ const keyOf = ({ monitor, alarm }: Pick<Watch, "monitor" | "alarm">): string =>
 
 const isCounted = ({ metric }: AlarmPlan): boolean => metric === "failures" || metric === "duration";
 
-function push(samples: Map<string, Sample[]>, part: string, sample: Sample): void {
-  const known = samples.get(part);
-  if (known) known.push(sample);
-  else samples.set(part, [sample]);
-}
+/** What happened to each part of late, by what it happened to. */
+class Samples {
+  readonly #parts = new Map<string, Map<string, Sample>>();
 
-/** What is older than the period is forgotten. */
-function recent(samples: Map<string, Sample[]>, part: string, from: number): readonly Sample[] {
-  const kept = (samples.get(part) ?? []).filter(({ time }) => time > from);
-  samples.set(part, kept);
-  return kept;
+  add(part: string, sample: Sample): void {
+    const samples = this.#parts.get(part) ?? new Map<string, Sample>();
+    if (!samples.has(sample.key)) samples.set(sample.key, sample);
+    this.#parts.set(part, samples);
+  }
+
+  /** Later than that time; what is older is forgotten. */
+  since(part: string, time: number): readonly Sample[] {
+    const samples = this.#parts.get(part) ?? new Map<string, Sample>();
+    for (const [key, sample] of samples) if (sample.time <= time) samples.delete(key);
+    return [...samples.values()];
+  }
 }
