@@ -16,6 +16,7 @@ interface Locked {
   readonly hasInstallScript?: true;
   readonly engines?: { readonly node?: string };
   readonly resolved?: string;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
 const readJson = <Content>(name: string): Content => JSON.parse(readFileSync(join(ROOT, name), "utf8")) as Content;
@@ -57,6 +58,16 @@ describe("package.json", () => {
       return engines?.node !== undefined && !runsOn20(engines.node);
     });
     expect(refusing).toEqual([]);
+  });
+
+  test("has a whole lock file: npm 11 and 12 refuse one that lacks packages of other kinds of machine", () => {
+    const optional = Object.values(locked).flatMap(({ optionalDependencies = {} }) =>
+      Object.keys(optionalDependencies),
+    );
+    expect(optional.length).toBeGreaterThan(10);
+    expect(
+      optional.filter((name) => !Object.keys(locked).some((path) => path.endsWith(`node_modules/${name}`))),
+    ).toEqual([]);
   });
 
   test("names no registry", () => {
