@@ -24,12 +24,14 @@ function local({
   clock = new VirtualClock(),
   seed = 1,
   messageBytes = 1000,
+  delaySeconds,
 }: {
   work?: Partial<QueuePlan>;
   journal?: Journal;
   clock?: VirtualClock;
   seed?: number;
   messageBytes?: number;
+  delaySeconds?: number;
 } = {}) {
   const sent: string[] = [];
   const queues = new Queues({
@@ -37,7 +39,7 @@ function local({
     clock,
     random: seeded(seed),
     onSent: (queue) => sent.push(queue),
-    limits: { messageBytes },
+    limits: { messageBytes, ...(delaySeconds !== undefined && { delaySeconds }) },
   });
   queues.define(queuePlan("dead", { retention: 2000 }));
   queues.define(queuePlan("work", { visibility: 10, attempts: 2, deadLetters: "dead", retention: 1000, ...work }));
@@ -140,6 +142,15 @@ describe("what is refused", () => {
     expect(() => queues.sendNow("work", "猫猫猫x")).toThrow(
       new MillraceError("refused", "a message to queue work has 10 B; allowed: up to 9 B"),
     );
+  });
+
+  it("a delay that is too long", () => {
+    const { queues } = local({ delaySeconds: 900 });
+    queues.sendNow("work", "in time", { delay: 900 });
+    expect(() => queues.sendNow("work", "late", { delay: 901 })).toThrow(
+      new MillraceError("refused", "a message to queue work is delayed by 901 seconds; allowed: up to 900 seconds"),
+    );
+    expect(() => queues.sendNow("work", "never", { delay: Number.NaN })).toThrow("delay is a number of seconds");
   });
 
   it("a queue that is not there", () => {

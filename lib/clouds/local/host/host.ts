@@ -390,8 +390,10 @@ function bundleOf({ name }: FunctionPlan, bundles: Deployment["bundles"]): strin
 
 type Limits = Support["limits"];
 
-const messageLimits = ({ queueMessageBytes }: Limits) =>
-  queueMessageBytes ? { messageBytes: queueMessageBytes.value } : {};
+const messageLimits = ({ queueMessageBytes, queueDelaySeconds }: Limits) => ({
+  ...(queueMessageBytes && { messageBytes: queueMessageBytes.value }),
+  ...(queueDelaySeconds && { delaySeconds: queueDelaySeconds.value }),
+});
 
 const callLimits = ({ functionPayloadBytes, eventPayloadBytes }: Limits) => ({
   ...(functionPayloadBytes && { functionPayloadBytes: functionPayloadBytes.value }),

@@ -130,8 +130,13 @@ export class Monitors implements Duty {
       watch.isOn = isOn;
       this.#tell(watch, value, now);
     }
-    if (value === 0 && !isOn) return Infinity;
+    if (value === 0 && !isOn && this.#isEmpty(alarm)) return Infinity;
     return now + Math.min(LONGEST_PAUSE, Math.max(SHORTEST_PAUSE, alarm.period * 100));
+  }
+
+  /** Whether nothing can come to count without anybody being told: a delayed message gets ready by itself. */
+  #isEmpty(alarm: AlarmPlan): boolean {
+    return isCounted(alarm) || this.#options.stats(alarm.part).oldest === undefined;
   }
 
   #measure({ part, metric, period }: AlarmPlan, now: number): number {

@@ -60,8 +60,8 @@ export interface QueuesOptions {
   readonly random: () => number;
   /** Called inside the transaction that puts a message into the queue: a new one, a dead one, one given or sent back. */
   readonly onSent: (queue: string) => void;
-  /** Longest body, in bytes of UTF-8. @default no bound */
-  readonly limits?: { readonly messageBytes?: number };
+  /** The longest body in bytes of UTF-8, and the longest delay of one message in seconds. @default no bounds */
+  readonly limits?: { readonly messageBytes?: number; readonly delaySeconds?: number };
 }
 
 /**
@@ -74,15 +74,15 @@ export class Queues implements LocalQueues {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #onSent: (queue: string) => void;
-  readonly #messageBytes: number;
+  readonly #limits: { readonly messageBytes: number; readonly delaySeconds: number };
   readonly #plans = new Map<string, QueuePlan>();
 
-  constructor({ journal, clock, random, onSent, limits: { messageBytes = Infinity } = {} }: QueuesOptions) {
+  constructor({ journal, clock, random, onSent, limits = {} }: QueuesOptions) {
     this.#journal = journal;
     this.#clock = clock;
     this.#random = random;
     this.#onSent = onSent;
-    this.#messageBytes = messageBytes;
+    this.#limits = { messageBytes: Infinity, delaySeconds: Infinity, ...limits };
     journal.define(SCHEMA);
   }
 
@@ -116,11 +116,12 @@ export class Queues implements LocalQueues {
   /**
    * Sends, as a part of the transaction it is called in; the message's id.
    *
-   * @throws `refused` if the body is too long.
+   * @throws `refused` if the body or the delay is too long.
    */
   sendNow(queue: string, body: string, { attributes = {}, delay, deduplication }: SendOptions = {}): string {
     const plan = this.#plan(queue);
     this.#checkBody(queue, body);
+    if (delay !== undefined) this.#checkDelay(queue, delay);
     const now = this.#clock.now();
     const visible = timeAfter(now, "delay", delay ?? plan.delay);
     return this.#journal.transaction(() => {
@@ -274,10 +275,20 @@ export class Queues implements LocalQueues {
 
   #checkBody(queue: string, body: string): void {
     const bytes = Buffer.byteLength(body);
-    if (bytes <= this.#messageBytes) return;
+    const { messageBytes } = this.#limits;
+    if (bytes <= messageBytes) return;
     throw new MillraceError(
       "refused",
-      `a message to queue ${queue} has ${formatBytes(bytes)}; allowed: up to ${formatBytes(this.#messageBytes)}`,
+      `a message to queue ${queue} has ${formatBytes(bytes)}; allowed: up to ${formatBytes(messageBytes)}`,
+    );
+  }
+
+  #checkDelay(queue: string, delay: number): void {
+    const { delaySeconds } = this.#limits;
+    if (!(delay > delaySeconds)) return;
+    throw new MillraceError(
+      "refused",
+      `a message to queue ${queue} is delayed by ${delay} seconds; allowed: up to ${delaySeconds} seconds`,
     );
   }
 
