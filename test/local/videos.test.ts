@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, test } from "vitest";
 import { BAD_REQUESTS, BAD_UPLOADS, INPUTS } from "./inputs.ts";
 import { badInputs, goodInputs } from "./videos.ts";
 
