@@ -321,8 +321,9 @@ export class TaskService implements TaskClient {
       await this.#endings.storeAgain();
       await this.#caretaker.lookAfter(now);
       for (const task of definitions.keys()) this.#admission.request(task);
-      // What is still due after all this could not be done now.
-      this.#schedule(Math.max((await store.nextDue()) ?? Infinity, now + TRY_AGAIN));
+      const next = (await store.nextDue()) ?? Infinity;
+      // What was due and still is could not be done now.
+      this.#schedule(next <= now ? now + TRY_AGAIN : next);
     } finally {
       this.#isTurning = false;
       wake?.();

@@ -313,7 +313,10 @@ describe("attempts", () => {
     const waiting = await service.get("work", "a");
     expect(waiting).toMatchObject({ status: "retrying", error: { message: "first" } });
     expect(Date.parse(waiting!.due) - Date.parse(waiting!.started!)).toBe(500); // half of 1 s
-    await advance("0.5 seconds");
+    await advance("0.4 seconds");
+    expect(platform.started).toHaveLength(1);
+    await advance("0.1 seconds");
+    expect(platform.started).toHaveLength(2);
     await finish("a", { error: { kind: "timed-out", message: "second" } });
     expect(Date.parse((await service.get("work", "a"))!.due) - Date.parse(waiting!.due)).toBe(1000); // half of 2 s
     await advance("1 second");

@@ -26,7 +26,7 @@ const SCHEMA = `
   CREATE UNIQUE INDEX IF NOT EXISTS task_runs_id ON task_runs (task, id);
   CREATE INDEX IF NOT EXISTS task_runs_ready ON task_runs (task, priority DESC, due, sequence, id) WHERE ready = 1;
   CREATE INDEX IF NOT EXISTS task_runs_delayed ON task_runs (due) WHERE ready = 0;
-  CREATE INDEX IF NOT EXISTS task_runs_held ON task_runs (task, id) WHERE lease IS NOT NULL;
+  CREATE INDEX IF NOT EXISTS task_runs_held ON task_runs (task, id, lease) WHERE lease IS NOT NULL;
   CREATE INDEX IF NOT EXISTS task_runs_owing ON task_runs (task, id) WHERE deliveries IS NOT NULL;
   CREATE INDEX IF NOT EXISTS task_runs_wake ON task_runs (wake) WHERE wake IS NOT NULL;
   CREATE INDEX IF NOT EXISTS task_runs_order ON task_runs (task, sequence, id);
