@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { BulkFilter } from "../clouds/local/host/inspect.ts";
+import type { BulkFilter } from "../runtime/tasks/bulk.ts";
 import { TASK_STATUSES, type TaskStatus } from "../runtime/tasks/task.ts";
 import { type Duration, toMilliseconds } from "../shared/duration.ts";
 import { UsageError } from "./exit.ts";

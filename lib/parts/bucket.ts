@@ -1,5 +1,5 @@
 import type { Duration } from "../shared/duration.ts";
-import type { PartNames } from "./construct.ts";
+import type { PartNames } from "./part.ts";
 import type { BucketPlan } from "./plan.ts";
 import type { Units } from "./units.ts";
 

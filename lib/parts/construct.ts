@@ -11,6 +11,7 @@ import {
   type FunctionPart,
   type Monitor,
   Part,
+  type PartNames,
   type Queue,
   type Schedule,
   type Secret,
@@ -34,14 +35,6 @@ export interface ConstructArgs {
   readonly cloud?: Cloud;
   /** The stem of physical names: keep it when you rename the construct, and nothing is replaced. @default the name */
   readonly id?: string;
-}
-
-/** Names of a part about to be declared. */
-export interface PartNames {
-  readonly name: string;
-  readonly stem: string;
-  readonly construct: string;
-  readonly cloud: string;
 }
 
 /**

@@ -1,6 +1,5 @@
 import type { Duration } from "../shared/duration.ts";
-import type { PartNames } from "./construct.ts";
-import type { FunctionPart, Part, Queue } from "./part.ts";
+import type { FunctionPart, Part, PartNames, Queue } from "./part.ts";
 import type { AlarmPlan, MonitorPlan } from "./plan.ts";
 import type { Units } from "./units.ts";
 

@@ -12,6 +12,14 @@ import type {
   VolumePlan,
 } from "./plan.ts";
 
+/** Names of a part about to be declared. */
+export interface PartNames {
+  readonly name: string;
+  readonly stem: string;
+  readonly construct: string;
+  readonly cloud: string;
+}
+
 /** What a cloud gives back for a part it built. */
 export interface Built {
   /** The cloud's own identifier: an ARN on AWS, a name elsewhere. */

@@ -1,7 +1,6 @@
 import type { Duration } from "../shared/duration.ts";
-import type { PartNames } from "./construct.ts";
 import { DEFAULTS } from "./defaults.ts";
-import type { Queue } from "./part.ts";
+import type { PartNames, Queue } from "./part.ts";
 import type { QueuePlan } from "./plan.ts";
 import type { Units } from "./units.ts";
 

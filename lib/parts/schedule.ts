@@ -1,5 +1,5 @@
 import type { ScheduleFired } from "../runtime/events.ts";
-import type { PartNames } from "./construct.ts";
+import type { PartNames } from "./part.ts";
 import type { SchedulePlan, TimingPlan } from "./plan.ts";
 import type { Source } from "./source.ts";
 

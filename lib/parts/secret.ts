@@ -1,4 +1,4 @@
-import type { PartNames } from "./construct.ts";
+import type { PartNames } from "./part.ts";
 import type { SecretPlan } from "./plan.ts";
 
 /** A secret: from a Pulumi config value, or one the cloud keeps already. */

@@ -1,4 +1,4 @@
-import type { PartNames } from "./construct.ts";
+import type { PartNames } from "./part.ts";
 import type { TablePlan } from "./plan.ts";
 
 /** A table of rows by partition and sort key, with conditional puts and expiry. */

@@ -4,7 +4,6 @@ import type { Handler } from "../runtime/handler.ts";
 import type { Envelope } from "../runtime/tasks/envelope.ts";
 import type { Duration } from "../shared/duration.ts";
 import type { Code } from "./code.ts";
-import type { PartNames } from "./construct.ts";
 import { DEFAULTS } from "./defaults.ts";
 import {
   type AnyFunctionSpec,
@@ -15,7 +14,7 @@ import {
   type WorldOf,
 } from "./function.ts";
 import { type Link, submit } from "./link.ts";
-import type { Queue, TaskPart } from "./part.ts";
+import type { PartNames, Queue, TaskPart } from "./part.ts";
 import type { DestinationPlan, TaskPlan } from "./plan.ts";
 import type { Source } from "./source.ts";
 import type { Units } from "./units.ts";

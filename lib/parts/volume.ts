@@ -1,4 +1,4 @@
-import type { PartNames } from "./construct.ts";
+import type { PartNames } from "./part.ts";
 import type { VolumePlan } from "./plan.ts";
 
 /** A file system shared by the functions that mount it. */

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
-import type { BulkFilter, BulkOutcome, LocalTasks } from "../../clouds/local/host/inspect.ts";
+import type { LocalTasks } from "../../clouds/local/host/inspect.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { type ErrorRecord, toErrorRecord } from "../../runtime/errors.ts";
+import type { BulkFilter, BulkOutcome } from "../../runtime/tasks/bulk.ts";
 import type { Task } from "../../runtime/tasks/task.ts";
 import { type Cli, connectTo, printJson } from "../cli.ts";
 import { EXIT, UsageError } from "../exit.ts";

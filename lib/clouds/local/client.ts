@@ -3,18 +3,10 @@ import { Readable } from "node:stream";
 import type { Plan } from "../../parts/plan.ts";
 import { type ErrorRecord, fromErrorRecord, MillraceError } from "../../runtime/errors.ts";
 import type { BucketReader, BucketRemover, BucketWriter, ObjectInfo, SendOptions } from "../../runtime/ports.ts";
+import type { BulkFilter, BulkOptions, BulkOutcome } from "../../runtime/tasks/bulk.ts";
 import { type Endpoint, readEndpoint } from "./endpoint.ts";
 import type { calls, streams } from "./host/api.ts";
-import type {
-  BulkFilter,
-  BulkOptions,
-  BulkOutcome,
-  LocalChange,
-  LocalTasks,
-  PeekedMessage,
-  QueueStats,
-  RedriveOptions,
-} from "./host/inspect.ts";
+import type { LocalChange, LocalTasks, PeekedMessage, QueueStats, RedriveOptions } from "./host/inspect.ts";
 
 /** A local cloud by its folder, or by its address. */
 export type LocalTarget = { readonly folder: string } | { readonly url: string; readonly token: string };

@@ -1,8 +1,6 @@
 import { EventEmitter, on } from "node:events";
 import { Buckets } from "../../../lib/clouds/local/host/buckets.ts";
 import type {
-  BulkFilter,
-  BulkOptions,
   LocalChange,
   LocalQueues,
   LocalTasks,
@@ -13,6 +11,7 @@ import { Journal } from "../../../lib/clouds/local/host/journal.ts";
 import type { BucketPlan, PartPlan, Plan, QueuePlan, TaskPlan } from "../../../lib/parts/plan.ts";
 import { systemClock } from "../../../lib/runtime/clock.ts";
 import { type ErrorRecord, fromErrorRecord, MillraceError, toErrorRecord } from "../../../lib/runtime/errors.ts";
+import type { BulkFilter, BulkOptions } from "../../../lib/runtime/tasks/bulk.ts";
 import { isFinal, type Task, type TaskLogLine } from "../../../lib/runtime/tasks/task.ts";
 
 /** A local cloud with real buckets, and with tasks and queues in memory whose runs the test ends itself. */

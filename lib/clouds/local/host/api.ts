@@ -1,7 +1,8 @@
 import { exactOptional as maybe, z } from "zod";
+import type { BulkOutcome, BulkProgress } from "../../../runtime/tasks/bulk.ts";
 import { TASK_STATUSES, type Task } from "../../../runtime/tasks/task.ts";
 import { type Duration, toSeconds } from "../../../shared/duration.ts";
-import type { BulkOutcome, BulkProgress, LocalChange, LocalView } from "./inspect.ts";
+import type { LocalChange, LocalView } from "./inspect.ts";
 import { relay } from "./relay.ts";
 
 /** One call of the HTTP interface: what it takes, and what answers it. */

@@ -1,5 +1,4 @@
 import type { CloudKind, Plan } from "../../../parts/plan.ts";
-import type { ErrorRecord } from "../../../runtime/errors.ts";
 import type { LogLevel } from "../../../runtime/handler.ts";
 import type {
   BucketReader,
@@ -9,8 +8,9 @@ import type {
   ObjectInfo,
   SendOptions,
 } from "../../../runtime/ports.ts";
+import type { BulkFilter, BulkOptions, BulkOutcome } from "../../../runtime/tasks/bulk.ts";
 import type { NewLogLine } from "../../../runtime/tasks/logs.ts";
-import type { Task, TaskClient, TaskFilter } from "../../../runtime/tasks/task.ts";
+import type { Task, TaskClient } from "../../../runtime/tasks/task.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import type { AlarmChange } from "./monitors.ts";
 
@@ -73,33 +73,6 @@ export interface LocalTasks extends TaskClient {
   stopAll(task: string, filter: BulkFilter, options?: BulkOptions): Promise<BulkOutcome>;
   /** Retries every run that matches and failed, was stopped or expired. */
   retryAll(task: string, filter: BulkFilter, options?: BulkOptions): Promise<BulkOutcome>;
-}
-
-/** Which runs a bulk verb means; all pages of them. */
-export type BulkFilter = Omit<TaskFilter, "order" | "limit" | "cursor">;
-
-export interface BulkOptions {
-  /** Only counts. @default false */
-  readonly dryRun?: boolean;
-  /** Who asks, for the runs' histories. @default client */
-  readonly by?: string;
-  readonly onProgress?: (progress: BulkProgress) => void;
-  readonly signal?: AbortSignal;
-}
-
-export interface BulkProgress {
-  /** Runs that match. */
-  readonly matched: number;
-  /** Runs handled so far, the failed ones included. */
-  readonly done: number;
-}
-
-export interface BulkOutcome {
-  readonly matched: number;
-  /** Runs that were stopped or retried; 0 in a dry run. */
-  readonly changed: number;
-  /** Runs it could not be done to. */
-  readonly failed: readonly { readonly id: string; readonly error: ErrorRecord }[];
 }
 
 export interface LocalBuckets {
