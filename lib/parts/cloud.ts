@@ -56,7 +56,9 @@ export class Cloud extends pulumi.ComponentResource {
 
   /** What a stack exports as `millrace`, so that the CLI, clients and the console find the deployed system. */
   get output(): pulumi.Output<{ plan: Plan; addresses: Record<string, Record<string, string>> }> {
-    const addresses = Object.fromEntries([...this.parts].map(([name, part]) => [name, pulumi.all(part.address)]));
+    // What was refused is not built: its problems are told, and that is enough.
+    const built = [...this.parts].filter(([, part]) => part.isBuilt);
+    const addresses = Object.fromEntries(built.map(([name, part]) => [name, pulumi.all(part.address)]));
     return pulumi.output({ plan: planOf([this]), addresses });
   }
 

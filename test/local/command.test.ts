@@ -38,7 +38,10 @@ test("upload, watch, ask again, stop by Ctrl-C in the middle, and the next start
   const isAtWork = () => processesOf(stage.folder).some((line) => /ffmpeg/.test(line));
   await expect.poll(isAtWork, { timeout: 10_000, interval: 20 }).toBe(true);
   const ended = await first.end("SIGINT");
-  expect(ended).toMatchObject({ code: 0, said: expect.stringMatching(/^stopping; what runs goes on at the next start/) });
+  expect(ended).toMatchObject({
+    code: 0,
+    said: expect.stringMatching(/^stopping; what runs goes on at the next start/),
+  });
   expect(leftFiles(stage.folder)).toEqual([]);
   expect(processesOf(stage.folder)).toEqual([]);
 

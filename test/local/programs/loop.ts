@@ -15,6 +15,12 @@ const cloud = local();
 const { files } = new Media("media", { cloud });
 
 /** What is made lies where uploads start runs: refused. */
-new VideoTranscodePipeline("videos", { cloud, uploads: files, outputs: files, prefix: "in/", outputPrefix: "in/made/" });
+new VideoTranscodePipeline("videos", {
+  cloud,
+  uploads: files,
+  outputs: files,
+  prefix: "in/",
+  outputPrefix: "in/made/",
+});
 
 export const millrace = cloud.output;

@@ -33,10 +33,7 @@ export async function handler({ payload }: FunctionInvoked<Order>, { links, log 
       // Its link lets it read: the type says so, and so does the cloud.
       return (links.papers as unknown as BucketWriter).put("mine.txt", "not allowed");
     case "send":
-      return links.outbox.send(
-        "x".repeat(payload.bytes),
-        payload.delay === undefined ? {} : { delay: payload.delay },
-      );
+      return links.outbox.send("x".repeat(payload.bytes), payload.delay === undefined ? {} : { delay: payload.delay });
     case "fail":
       throw new Error(payload.message);
     case "echo":
