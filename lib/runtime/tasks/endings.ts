@@ -35,6 +35,8 @@ interface EndingsWorld {
 /** Brings attempts and runs to their ends: every finish, on every cloud, comes through here. */
 export class Endings {
   readonly #world: EndingsWorld;
+  /** Attempts whose outcome is on its way into the store, a large result on its way into the bucket. */
+  readonly #storing = new Set<string>();
   /** Outcomes that could not be stored, a full disk for example; by attempt. */
   readonly #unstored = new Map<string, () => Promise<void>>();
 
@@ -45,7 +47,8 @@ export class Endings {
   /** Never rejects: an outcome that cannot be stored now is kept and stored later. */
   async finished(attempt: AttemptRef, outcome: Outcome): Promise<void> {
     const { log, clock, schedule } = this.#world;
-    const key = `${attempt.task}\0${attemptId(attempt)}`;
+    const key = keyOf(attempt);
+    this.#storing.add(key);
     try {
       await this.#conclude(attempt, outcome);
       this.#unstored.delete(key);
@@ -54,12 +57,15 @@ export class Endings {
       log.error(`${attempt.task} "${attemptId(attempt)}": its end could not be stored, trying again: ${message}`);
       this.#unstored.set(key, () => this.finished(attempt, outcome));
       schedule(clock.now() + STORE_AGAIN);
+    } finally {
+      this.#storing.delete(key);
     }
   }
 
-  /** Whether the attempt's outcome is known here but not stored yet. */
+  /** Whether the attempt's outcome is known here but not stored yet: the platform may have forgotten it already. */
   isUnstored(attempt: AttemptRef): boolean {
-    return this.#unstored.has(`${attempt.task}\0${attemptId(attempt)}`);
+    const key = keyOf(attempt);
+    return this.#storing.has(key) || this.#unstored.has(key);
   }
 
   async storeAgain(): Promise<void> {
@@ -128,3 +134,5 @@ export class Endings {
 
 /** Whether a report of this attempt may change the row: only the attempt that holds the slot has a say. */
 const isCurrent = (row: TaskRow, { attempt }: AttemptRef): boolean => isHeld(row) && row.attempt === attempt;
+
+const keyOf = (attempt: AttemptRef): string => `${attempt.task}\0${attemptId(attempt)}`;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { MillraceError } from "../../../lib/runtime/errors.ts";
 import type { SubmitOptions, Task } from "../../../lib/runtime/tasks/task.ts";
-import { definition, makeWorld } from "./world.ts";
+import { definition, makeWorld, memoryBucket } from "./world.ts";
 
 const failed = (message = "it broke") => ({ error: { kind: "failed", message } }) as const;
 
@@ -484,6 +484,34 @@ describe("a platform with troubles", () => {
     await advance("2 minutes");
     expect(await service.get("work", "a")).toMatchObject({ status: "succeeded", resultPreview: '"found"' });
     expect(delivered).toHaveLength(1);
+  });
+
+  test("an attempt whose large result is on its way is not taken for lost", async () => {
+    const claims = memoryBucket();
+    let arrive = () => {};
+    const { service, settle, platform, status } = makeWorld({
+      limits: { taskResultBytes: 100 },
+      claims: {
+        ...claims,
+        put: async (...args) => {
+          await new Promise<void>((resolve) => {
+            arrive = resolve;
+          });
+          return claims.put(...args);
+        },
+      },
+    });
+    await service.submit("work", 1, { id: "a" });
+    await settle();
+    platform.running.clear();
+    const end = service.finished({ task: "work", id: "a", attempt: 1 }, { result: "x".repeat(200) });
+    await service.recover();
+    expect(await status("a")).toBe("running");
+    arrive();
+    await end;
+    await settle();
+    expect(await status("a")).toBe("succeeded");
+    expect(platform.started).toHaveLength(1);
   });
 
   test("a long run keeps its slot as long as the platform says it runs", async () => {
