@@ -269,16 +269,15 @@ describe("with 100,000 waiting runs", () => {
     }
   });
 
-  test("lists walk an index in order, by status too", () => {
+  test("lists walk an index in order", () => {
     const { journal } = makeStore();
-    for (const status of ["", "AND status = ?"]) {
-      const text = plan(
-        journal,
-        `SELECT * FROM task_runs WHERE task = ? ${status} AND (sequence, id) < (?, ?) ORDER BY sequence DESC, id DESC LIMIT ?`,
-      );
-      expect(text).toMatch(status ? /task_runs_status \(task=\? AND status=\?/ : /task_runs_order \(task=\?/);
-      expect(text).not.toContain("TEMP B-TREE");
-    }
+    const text = plan(
+      journal,
+      `SELECT * FROM task_runs WHERE task = ? AND status = ? AND (sequence, id) < (?, ?)
+        ORDER BY sequence DESC, id DESC LIMIT ?`,
+    );
+    expect(text).toContain("task_runs_status (task=? AND status=?");
+    expect(text).not.toContain("TEMP B-TREE");
   });
 
   test("a claim reads only the rows it takes", async () => {

@@ -4,7 +4,7 @@ import type { AttemptRef } from "../../../runtime/tasks/ids.ts";
 import { isWaiting, type TaskRow, wakeOf } from "../../../runtime/tasks/row.ts";
 import { started } from "../../../runtime/tasks/steps.ts";
 import type { BodyName, ClaimOptions, RowExtras, RowPage, TaskStore } from "../../../runtime/tasks/store.ts";
-import type { TaskEvent, TaskFilter, TaskStatus } from "../../../runtime/tasks/task.ts";
+import { TASK_STATUSES, type TaskEvent, type TaskFilter, type TaskStatus } from "../../../runtime/tasks/task.ts";
 import type { Journal } from "./journal.ts";
 
 /**
@@ -29,19 +29,18 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS task_runs_held ON task_runs (task, id, lease) WHERE lease IS NOT NULL;
   CREATE INDEX IF NOT EXISTS task_runs_owing ON task_runs (task, id) WHERE deliveries IS NOT NULL;
   CREATE INDEX IF NOT EXISTS task_runs_wake ON task_runs (wake) WHERE wake IS NOT NULL;
-  CREATE INDEX IF NOT EXISTS task_runs_order ON task_runs (task, sequence, id);
   CREATE INDEX IF NOT EXISTS task_runs_status ON task_runs (task, status, sequence, id);
 
   CREATE TABLE IF NOT EXISTS task_bodies (
     task TEXT NOT NULL, id TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL,
     PRIMARY KEY (task, id, name)
-  );
+  ) WITHOUT ROWID;
 
   CREATE TABLE IF NOT EXISTS task_events (
-    number INTEGER PRIMARY KEY, task TEXT NOT NULL, id TEXT NOT NULL,
-    time TEXT NOT NULL, type TEXT NOT NULL, by TEXT NOT NULL, message TEXT
-  );
-  CREATE INDEX IF NOT EXISTS task_events_run ON task_events (task, id, number);
+    task TEXT NOT NULL, id TEXT NOT NULL, number INTEGER NOT NULL,
+    time TEXT NOT NULL, type TEXT NOT NULL, by TEXT NOT NULL, message TEXT,
+    PRIMARY KEY (task, id, number)
+  ) WITHOUT ROWID;
 `;
 
 /** The questions asked with every submit and every finish; tests look at how SQLite answers them. */
@@ -158,9 +157,9 @@ export class SqliteTaskStore implements TaskStore {
 
   async list(task: string, filter: TaskFilter): Promise<RowPage> {
     const { status, limit = 100, order = "newest" } = filter;
-    const statuses = status === undefined ? [undefined] : [...new Set([status].flat())];
-    // One walk along an index for each status, merged: an `IN` would sort all that match.
-    const rows = statuses
+    const statuses = status === undefined ? TASK_STATUSES : new Set([status].flat());
+    // One walk along the index for each status, merged: an `IN` would sort all that match.
+    const rows = [...statuses]
       .flatMap((one) => this.#listOne(task, one, filter, limit + 1))
       .sort((a, b) => (order === "newest" ? compare(b, a) : compare(a, b)))
       .slice(0, limit + 1);
@@ -274,19 +273,21 @@ export class SqliteTaskStore implements TaskStore {
 
   #writeEvent(task: string, id: string, { time, type, by, message }: TaskEvent): void {
     this.#journal
-      .sql("INSERT INTO task_events (task, id, time, type, by, message) VALUES (?, ?, ?, ?, ?, ?)")
+      .sql(
+        `INSERT INTO task_events (task, id, number, time, type, by, message)
+          SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6 FROM task_events WHERE task = ?1 AND id = ?2`,
+      )
       .run(task, id, time, type, by, message ?? null);
   }
 
-  #listOne(task: string, status: TaskStatus | undefined, filter: TaskFilter, limit: number): TaskRow[] {
+  #listOne(task: string, status: TaskStatus, filter: TaskFilter, limit: number): TaskRow[] {
     const { after, before, tenant, tags = {}, prefix, order = "newest", cursor } = filter;
-    const wheres: string[] = ["task = ?"];
-    const values: SQLInputValue[] = [task];
+    const wheres: string[] = ["task = ?", "status = ?"];
+    const values: SQLInputValue[] = [task, status];
     const where = (condition: string, ...given: SQLInputValue[]) => {
       wheres.push(condition);
       values.push(...given);
     };
-    if (status !== undefined) where("status = ?", status);
     if (after !== undefined) where("submitted >= ?", Date.parse(after));
     if (before !== undefined) where("submitted < ?", Date.parse(before));
     if (tenant !== undefined) where("tenant = ?", tenant);
