@@ -25,16 +25,16 @@ test("upload, watch, ask again, stop by Ctrl-C in the middle, and the next start
   expect(second.code).toBe(1);
   expect(second.err).toMatch(/^millrace: .* is in use by another millrace process; stop that one first/);
 
-  await json(stage, "buckets", "put", UPLOADS!, sample("silent.mp4"), "--key", "猫 +%2F.mp4");
+  await json(stage, "buckets", "put", UPLOADS, sample("silent.mp4"), "--key", "猫 +%2F.mp4");
   const request = JSON.stringify({ object: "猫 +%2F.mp4" });
   const made = await json<Task>(stage, "tasks", "submit", "videos", request, "--wait");
   expect(made).toMatchObject({ status: "succeeded" });
   const again = await json<Task>(stage, "tasks", "submit", "videos", request, "--again", "--wait");
   expect(again).toMatchObject({ id: `${made.id}--r1`, status: "succeeded" });
-  const files = await run(stage, "buckets", "ls", OUTPUTS!);
+  const files = await run(stage, "buckets", "ls", OUTPUTS);
   expect(files.out).toContain("猫 +%2F.mp4/video.mp4");
 
-  await json(stage, "buckets", "put", UPLOADS!, sample("large.mp4"));
+  await json(stage, "buckets", "put", UPLOADS, sample("large.mp4"));
   const isAtWork = () => processesOf(stage.folder).some((line) => /ffmpeg/.test(line));
   await expect.poll(isAtWork, { timeout: 10_000, interval: 20 }).toBe(true);
   const ended = await first.end("SIGINT");

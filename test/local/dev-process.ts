@@ -25,8 +25,19 @@ export interface Ended {
   readonly said: string;
 }
 
-export function startDevProcess({ folder, env }: Pick<Scene, "folder" | "env">, program = VIDEOS): DevProcess {
-  const child = spawn(process.execPath, [BIN, "dev", program, "--folder", folder, "--json"], {
+export interface DevProcessOptions {
+  /** @default the program with videos */
+  readonly program?: string;
+  /** What starts the command, such as a shell that sets limits. @default it is started itself */
+  readonly by?: readonly string[];
+}
+
+export function startDevProcess(
+  { folder, env }: Pick<Scene, "folder" | "env">,
+  { program = VIDEOS, by = [] }: DevProcessOptions = {},
+): DevProcess {
+  const [command, ...args] = [...by, process.execPath, BIN, "dev", program, "--folder", folder, "--json"];
+  const child = spawn(command!, args, {
     cwd: PROJECT,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { sample } from "../media.ts";
-import { envelopes, FAILURES, keys, processesOf, put, putFile, runs, runsOf, scene } from "./scene.ts";
+import { envelopes, FAILURES, keys, processesOf, put, putFile, REQUESTS, runs, runsOf, scene } from "./scene.ts";
 
 const REPORTS = new URL("../../stacks/tasks.ts", import.meta.url);
 
@@ -26,7 +26,7 @@ describe("one content, one run", () => {
     await putFile(cloud, "cat.mp4", sample("silent.mp4"));
     await cloud.idle();
     await putFile(cloud, "cat.mp4", sample("silent.mp4"));
-    await cloud.queues.send("videos-requests", JSON.stringify({ object: "cat.mp4" }));
+    await cloud.queues.send(REQUESTS, JSON.stringify({ object: "cat.mp4" }));
     const answered = await cloud.tasks.submit("videos", { object: "cat.mp4" });
     await cloud.idle();
     const [run, ...others] = await runs(cloud);

@@ -12,12 +12,12 @@ import { tools } from "../media.ts";
 
 export const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 export const VIDEOS = fileURLToPath(new URL("./programs/videos.ts", import.meta.url));
-export const [UPLOADS, OUTPUTS, FAILURES, DONE] = [
-  "videos-uploads",
-  "videos-outputs",
-  "videos-failures",
-  "done-messages",
-];
+export const UPLOADS = "videos-uploads";
+export const OUTPUTS = "videos-outputs";
+export const REQUESTS = "videos-requests";
+export const FAILURES = "videos-failures";
+/** Where the programs tell of every success. */
+export const DONE = "done-messages";
 
 /** A folder for a local cloud, and what the programs in `programs/` need of the environment. */
 export interface Scene {
@@ -66,7 +66,7 @@ export function scene(): Scene {
 }
 
 export const put = async (cloud: LocalClient, key: string, content: string | Uint8Array, bucket = UPLOADS) =>
-  cloud.buckets.bucket(bucket!).put(key, content);
+  cloud.buckets.bucket(bucket).put(key, content);
 
 export const putFile = async (cloud: LocalClient, key: string, path: string) => put(cloud, key, await readFile(path));
 
@@ -90,7 +90,7 @@ export const runsOf = async (cloud: LocalClient, object: string): Promise<readon
 export async function keys(cloud: LocalClient, bucket = OUTPUTS): Promise<readonly string[]> {
   const found: string[] = [];
   for (let after: string | undefined; ; ) {
-    const { objects, next } = await cloud.buckets.bucket(bucket!).list(after === undefined ? {} : { after });
+    const { objects, next } = await cloud.buckets.bucket(bucket).list(after === undefined ? {} : { after });
     found.push(...objects.map(({ key }) => key));
     if (next === undefined) return found;
     after = next;
@@ -99,7 +99,7 @@ export async function keys(cloud: LocalClient, bucket = OUTPUTS): Promise<readon
 
 /** What a queue holds: envelopes of runs. */
 export const envelopes = async (cloud: LocalClient, queue = FAILURES): Promise<readonly Envelope[]> =>
-  (await cloud.queues.peek(queue!, 1000)).map(({ body }) => JSON.parse(body) as Envelope);
+  (await cloud.queues.peek(queue, 1000)).map(({ body }) => JSON.parse(body) as Envelope);
 
 export async function resultOf(cloud: LocalClient, { task, id }: Task): Promise<TranscodeResult> {
   return (await cloud.tasks.audit(task, id))?.result as TranscodeResult;
@@ -109,7 +109,7 @@ export async function resultOf(cloud: LocalClient, { task, id }: Task): Promise<
 export async function download(cloud: LocalClient, key: string): Promise<string> {
   const home = mkdtempSync(join(tmpdir(), "millrace-download-"));
   onTestFinished(() => rmSync(home, { recursive: true, force: true }));
-  const bucket = cloud.buckets.bucket(OUTPUTS!);
+  const bucket = cloud.buckets.bucket(OUTPUTS);
   const prefix = key.slice(0, key.lastIndexOf("/") + 1);
   const { objects } = await bucket.list({ prefix });
   for (const object of objects) {

@@ -14,7 +14,9 @@ const cloud = local();
 /** Wants more than clouds give. */
 new AsyncTask("greedy", {
   cloud,
-  handler: code<typeof import("./reader.ts")>(new URL("./reader.ts", import.meta.url)) as never,
+  handler: code<typeof import("../../../examples/async-task/report.ts")>(
+    new URL("../../../examples/async-task/report.ts", import.meta.url),
+  ),
   timeout: "30 hours",
   memory: "900 GB",
 });
