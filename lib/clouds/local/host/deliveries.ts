@@ -138,7 +138,7 @@ export class Deliveries implements Duty {
   #waiting(name: string): readonly Row[] {
     const started = this.#startedOf(name);
     const rows = this.#journal
-      .sql("SELECT id, event, attempts, due FROM deliveries WHERE function = ? ORDER BY due, id LIMIT ?")
+      .sql("SELECT id, event, attempts, due FROM deliveries WHERE function = ? ORDER BY due, id LIMIT ? + 0")
       .all(name, started.size + this.#options.most) as unknown as readonly Row[];
     return rows.filter(({ id }) => !started.has(id));
   }

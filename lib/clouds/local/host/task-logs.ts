@@ -46,7 +46,7 @@ export class SqliteTaskLogs implements TaskLogs {
     return this.#journal
       .sql(
         `SELECT sequence, time, attempt, level, message, fields FROM task_logs
-          WHERE task = ? AND id = ? AND sequence > ? ORDER BY sequence LIMIT ?`,
+          WHERE task = ? AND id = ? AND sequence > ? ORDER BY sequence LIMIT ? + 0`,
       )
       .all(task, id, after, limit)
       .map(({ sequence, time, attempt, level, message, fields }) => ({

@@ -48,8 +48,8 @@ export const TASK_QUERIES = {
   promote: "UPDATE task_runs SET ready = 1 WHERE ready = 0 AND due <= ?",
   held: "SELECT count(*) AS held FROM task_runs WHERE task = ? AND lease IS NOT NULL",
   next: `SELECT * FROM task_runs WHERE task = ? AND ready = 1 AND due <= ?
-    AND (expires IS NULL OR started IS NOT NULL OR expires > ?) ORDER BY priority DESC, due, sequence, id LIMIT ?`,
-  due: "SELECT * FROM task_runs WHERE wake <= ? AND wake IS NOT NULL ORDER BY wake LIMIT ?",
+    AND (expires IS NULL OR started IS NOT NULL OR expires > ?) ORDER BY priority DESC, due, sequence, id LIMIT ? + 0`,
+  due: "SELECT * FROM task_runs WHERE wake <= ? AND wake IS NOT NULL ORDER BY wake LIMIT ? + 0",
   nextWake: "SELECT min(wake) AS time FROM task_runs WHERE wake IS NOT NULL",
   nextStart: "SELECT min(due) AS time FROM task_runs WHERE ready = 0",
 } as const;
@@ -275,9 +275,9 @@ export class SqliteTaskStore implements TaskStore {
     this.#journal
       .sql(
         `INSERT INTO task_events (task, id, number, time, type, by, message)
-          SELECT ?1, ?2, coalesce(max(number), 0) + 1, ?3, ?4, ?5, ?6 FROM task_events WHERE task = ?1 AND id = ?2`,
+          SELECT ?, ?, coalesce(max(number), 0) + 1, ?, ?, ?, ? FROM task_events WHERE task = ? AND id = ?`,
       )
-      .run(task, id, time, type, by, message ?? null);
+      .run(task, id, time, type, by, message ?? null, task, id);
   }
 
   #listOne(task: string, status: TaskStatus, filter: TaskFilter, limit: number): TaskRow[] {
@@ -298,7 +298,7 @@ export class SqliteTaskStore implements TaskStore {
     if (cursor !== undefined) where(`(sequence, id) ${order === "newest" ? "<" : ">"} (?, ?)`, ...fromCursor(cursor));
     const way = order === "newest" ? "DESC" : "ASC";
     return this.#journal
-      .sql(`SELECT * FROM task_runs WHERE ${wheres.join(" AND ")} ORDER BY sequence ${way}, id ${way} LIMIT ?`)
+      .sql(`SELECT * FROM task_runs WHERE ${wheres.join(" AND ")} ORDER BY sequence ${way}, id ${way} LIMIT ? + 0`)
       .all(...values, limit)
       .map(decode);
   }
