@@ -115,6 +115,8 @@ const SAMPLES = {
   "art.png": [...PICTURE("64x64", "1", 1), "-frames:v", "1"],
   "white.png": ["-f", "lavfi", "-i", "color=white:size=40x20", "-frames:v", "1"],
   "black.mp4": ["-f", "lavfi", "-i", "color=black:size=160x90:rate=10:duration=1", ...H264],
+  /** Ten minutes, with few and small frames. */
+  "long.mp4": [...PICTURE("64x36", "5", 600), ...SOUND(600), ...H264, "-c:a", "aac"],
   "large.mp4": [...PICTURE("1280x720", "25", 10), ...H264],
 } as const satisfies Record<string, readonly string[]>;
 

@@ -48,13 +48,13 @@ test("upload, watch, ask again, stop by Ctrl-C in the middle, and the next start
   const next = startDevProcess(stage);
   onTestFinished(() => void next.child.kill("SIGKILL"));
   await next.ready;
-  const { tasks } = await json<{ tasks: readonly Task[] }>(stage, "tasks", "list", "videos");
+  const tasks = await json<readonly Task[]>(stage, "tasks", "list", "videos");
   const large = tasks.find(({ id }) => id.startsWith("large"));
   const done = await next.client.tasks.wait("videos", large!.id);
   expect(done).toMatchObject({ status: "succeeded" });
   expect(done.attempts[0]).toMatchObject({ error: { kind: "interrupted" } });
   expect(await next.end("SIGINT")).toMatchObject({ code: 0 });
-});
+}, 60_000);
 
 test("outputs that would start runs of their own are refused at synthesis", async () => {
   const stage = scene();

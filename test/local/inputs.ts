@@ -43,6 +43,16 @@ export const INPUTS: readonly Input[] = [
   },
 ];
 
+/** Takes a while to look at. */
+export const LONG_INPUT: Input = {
+  what: "ten minutes",
+  key: "long.mp4",
+  sample: "long.mp4",
+  width: 64,
+  height: 36,
+  sound: true,
+};
+
 /** A file that no video can be made of, and what its run says. */
 export interface BadUpload {
   readonly key: string;
