@@ -35,18 +35,20 @@ export type HandlerRef<H> =
   | Code<{ readonly handler: H }>;
 
 type Parts<H> = H extends (event: infer Event, context: infer C) => Promise<unknown>
-  ? unknown extends C // no second parameter: it asks for nothing
-    ? { event: Event; links: unknown; settings: unknown; code: unknown }
-    : C extends { readonly links: infer Links; readonly settings: infer Settings; readonly code: infer Modules }
-      ? { event: Event; links: Links; settings: Settings; code: Modules }
-      : never
+  ? { event: Event; links: Asked<C, "links">; settings: Asked<C, "settings">; code: Asked<C, "code"> }
   : never;
+/** What a handler says of one thing in its context; `unknown` where it does not mention it. */
+type Asked<C, Name extends string> = unknown extends C
+  ? unknown
+  : C extends { readonly [K in Name]: infer Given }
+    ? Given
+    : unknown;
 
 /** `links`, `settings` and `code` as the handler's own type asks for them; left out where it asks for nothing. */
 export type WorldOf<H> = Wanted<"links", Parts<H>["links"], LinksOf<Parts<H>["links"]>> &
   Wanted<"settings", Parts<H>["settings"], Parts<H>["settings"]> &
   Wanted<"code", Parts<H>["code"], { readonly [Name in keyof Parts<H>["code"]]: Code<Parts<H>["code"][Name]> }>;
-type Wanted<Name extends string, Asked, Given> = unknown extends Asked
+type Wanted<Name extends string, Ask, Given> = unknown extends Ask
   ? { readonly [K in Name]?: Record<string, never> }
   : { readonly [K in Name]: Given };
 

@@ -13,7 +13,8 @@ import { type AttemptRef, attemptId } from "../../../lib/runtime/tasks/ids.ts";
 import type { NewLogLine } from "../../../lib/runtime/tasks/logs.ts";
 import type { AttemptStart, TaskPlatform } from "../../../lib/runtime/tasks/platform.ts";
 import { TaskService } from "../../../lib/runtime/tasks/service.ts";
-import { CONFORMANCE_TASKS, type TasksSubject, testTasks, type Work, work } from "../../ports/tasks-conformance.ts";
+import { CONFORMANCE_TASKS, type TasksSubject, testTasks } from "../../ports/tasks-conformance.ts";
+import { type Work, handler as work } from "../../ports/work.ts";
 import { memoryBucket } from "./world.ts";
 
 /** Runs attempts as promises of this process; one that outlives its grace is given up. */
