@@ -10,8 +10,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 const source = join(here, "../lib/cli/main.ts");
 // A checkout may have both; its programs import the sources, and two copies of the library do not know each other.
 const isBuilt = !existsSync(source);
-// Since these, node:sqlite needs no flag, and neither does TypeScript. https://nodejs.org/api/sqlite.html https://nodejs.org/api/typescript.html
-const needed = isBuilt ? [22, 13] : [22, 18];
+// Since these, a program's modules can be loaded by hooks in its own thread, and TypeScript needs no flag.
+// https://nodejs.org/api/module.html#moduleregisterhooksoptions https://nodejs.org/api/typescript.html
+const needed = isBuilt ? [22, 15] : [22, 18];
 
 if (isNewEnough(process.versions.node)) run();
 else handOver();

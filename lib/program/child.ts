@@ -1,12 +1,13 @@
 import { readFileSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
+import { types } from "node:util";
 import * as pulumi from "@pulumi/pulumi";
 import { planOf, startEvaluation } from "../parts/cloud.ts";
 import type { Plan } from "../parts/plan.ts";
 import type { Problem } from "../shared/problem.ts";
 import { explain } from "./explain.ts";
-import { loadUserPrograms } from "./loader.ts";
+import { isModule, loadUserPrograms } from "./loader.ts";
 import { stubMocks } from "./mocks.ts";
 import { readOutputs } from "./outputs.ts";
 
@@ -80,12 +81,24 @@ function pulumiRuntimes(program: string): readonly (typeof pulumi.runtime)[] {
 
 /** As `pulumi up` does: a function that is exported in place of outputs is called, and its answer awaited. */
 async function exportsOf(program: string): Promise<unknown> {
-  const namespace = (await import(pathToFileURL(program).href)) as Record<string, unknown>;
-  const exported = namespace["module.exports"] ?? namespace;
-  const main = typeof exported === "function" ? exported : (exported as Record<string, unknown>).default;
-  if (typeof main !== "function") return exported === namespace ? (namespace.default ?? namespace) : exported;
-  const { default: _, ...others } = exported as Record<string, unknown>;
+  const exported = (await load(program)) as Record<string, unknown>;
+  const main = typeof exported === "function" ? exported : exported.default;
+  if (typeof main !== "function")
+    return types.isModuleNamespaceObject(exported) ? (exported.default ?? exported) : exported;
+  const { default: _, ...others } = exported;
   return { ...others, ...((await main()) as object | undefined) };
+}
+
+/** CommonJS is required: on Node 22, where modules are loaded by hooks, what is imported cannot require a module. */
+async function load(program: string): Promise<unknown> {
+  try {
+    if (!isModule(program)) return createRequire(program)(program);
+  } catch (error) {
+    // An `await` at the top, in a file that does not say that it is a module.
+    if ((error as NodeJS.ErrnoException).code !== "ERR_REQUIRE_ASYNC_MODULE") throw error;
+  }
+  const namespace = (await import(pathToFileURL(program).href)) as Record<string, unknown>;
+  return namespace["module.exports"] ?? namespace;
 }
 
 function fail(error: unknown): never {

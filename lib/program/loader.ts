@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { findPackageJSON, registerHooks, stripTypeScriptTypes } from "node:module";
-import { dirname, extname, sep } from "node:path";
+import { basename, dirname, extname, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { type TransformOptions, transformSync } from "esbuild";
 
@@ -68,10 +68,13 @@ function toJavaScript(file: string): JavaScript {
   return toCommonJs(file, source) ?? { format: "module", source: strip(file, source) };
 }
 
-function isModule(file: string): boolean {
-  if (/\.[mc]ts$/.test(file)) return file.endsWith(".mts");
+/** Whether a file says that it is a module: by its extension, or its package's type. */
+export function isModule(file: string): boolean {
+  if (/\.[mc][tj]s$/.test(file)) return /\.m[tj]s$/.test(file);
   const manifest = findPackageJSON(pathToFileURL(file));
-  return manifest !== undefined && (JSON.parse(readFileSync(manifest, "utf8")) as { type?: unknown }).type === "module";
+  // Where there is none, Node 24 answers the file itself.
+  if (manifest === undefined || basename(manifest) !== "package.json") return false;
+  return (JSON.parse(readFileSync(manifest, "utf8")) as { type?: unknown }).type === "module";
 }
 
 function strip(file: string, source: string): string {

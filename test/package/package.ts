@@ -112,10 +112,10 @@ export interface RunningDev {
 
 /** Starts `millrace dev` and waits until it is ready. */
 export async function startDev(
-  millrace: string,
+  [program, ...words]: readonly [string, ...string[]],
   { cwd, env }: { readonly cwd: string; readonly env: Readonly<Record<string, string>> },
 ): Promise<RunningDev> {
-  const child: ChildProcess = spawn(millrace, ["dev", "--json"], {
+  const child: ChildProcess = spawn(program, [...words, "dev", "--json"], {
     cwd,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],

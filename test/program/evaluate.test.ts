@@ -119,6 +119,8 @@ describe("evaluate", () => {
       new AsyncTask("resize", { cloud: local(), handler: code(__dirname + "/work.ts") }); exports.answer = 42;`;
     const first = await program({ "work.ts": MODULE["work.ts"], "index.js": commonjs });
     expect(await read(first)).toMatchObject({ outputs: { answer: 42 }, plan: { parts: { length: 5 } } });
+    const bare = await program({ "work.ts": MODULE["work.ts"], "index.ts": commonjs });
+    expect((await read(bare)).plan.parts).toHaveLength(5);
     const second = await program({ ...MODULE, "index.js": IMPORTS + TASK });
     expect((await read(second)).plan.parts).toHaveLength(5);
   });

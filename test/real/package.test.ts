@@ -24,6 +24,8 @@ const commonJs = join(workspace.folder, "commonjs");
 const modules = join(workspace.folder, "modules");
 const backend = join(workspace.folder, "backend");
 const node20 = findNode(20);
+/** The CLI runs on it, and on this one. */
+const oldestNode = process.env.MILLRACE_OLDEST_NODE ?? process.execPath;
 let tarball: Tarball;
 
 beforeAll(async () => {
@@ -172,6 +174,7 @@ const typeCheck = (folder: string, typescript: string, ...flags: readonly string
     },
   );
 const millraceOf = (folder: string): string => join(folder, "node_modules/.bin/millrace");
+const binOf = (folder: string): string => join(folder, "node_modules/millrace/bin/millrace.js");
 
 describe("the tarball", () => {
   test("holds what runs, and nothing of how it was made", () => {
@@ -239,8 +242,8 @@ describe("a CommonJS project, as Pulumi's template makes it", () => {
     }
   });
 
-  test("synthesizes", async () => {
-    const { stdout } = await run(millraceOf(commonJs), ["synth", "--json"], { cwd: commonJs });
+  test.each([process.execPath, oldestNode])("synthesizes (%s)", async (node) => {
+    const { stdout } = await run(node, [binOf(commonJs), "synth", "--json"], { cwd: commonJs });
     const { plan, problems, warnings } = JSON.parse(stdout);
     expect({ problems, warnings }).toEqual({ problems: [], warnings: [] });
     expect(plan.constructs.map(({ name }: { name: string }) => name)).toEqual(["greetings", "videos"]);
@@ -287,30 +290,32 @@ describe("millrace from the package", () => {
     expect((await run("npx", ["millrace", "--help"], { cwd: modules })).stdout).toContain("Usage: millrace");
   });
 
-  test("dev runs a task from submit to result, and ends on Ctrl-C", async () => {
-    const dev = await startDev(millraceOf(commonJs), { cwd: commonJs, env: FFMPEG });
-    try {
-      const submit = ["tasks", "submit", "greetings", '{"name":"Ada"}', "--wait", "--json"];
-      const { stdout } = await run(millraceOf(commonJs), submit, { cwd: commonJs });
-      const { id, status } = JSON.parse(stdout);
-      expect(status).toBe("succeeded");
-      const { stdout: known } = await run(millraceOf(commonJs), ["tasks", "get", "greetings", id, "--json"], {
-        cwd: commonJs,
-      });
-      expect(known).toContain("hello Ada");
-    } finally {
-      expect(await dev.interrupt()).toBe(0);
-    }
-  });
+  test.each([process.execPath, oldestNode])(
+    "dev runs a task from submit to result, and ends on Ctrl-C (%s)",
+    async (node) => {
+      const dev = await startDev([node, binOf(commonJs)], { cwd: commonJs, env: FFMPEG });
+      try {
+        const name = node === process.execPath ? "Ada" : "Grace";
+        const submit = ["tasks", "submit", "greetings", JSON.stringify({ name }), "--wait", "--json"];
+        const { stdout } = await run(node, [binOf(commonJs), ...submit], { cwd: commonJs });
+        const { id, status } = JSON.parse(stdout);
+        expect(status).toBe("succeeded");
+        const get = ["tasks", "get", "greetings", id, "--json"];
+        expect((await run(node, [binOf(commonJs), ...get], { cwd: commonJs })).stdout).toContain(`hello ${name}`);
+      } finally {
+        expect(await dev.interrupt()).toBe(0);
+      }
+    },
+  );
 
   test.skipIf(!node20)(
     `says so where Node is too old${node20 ? "" : " (skipped: no Node 20 on the PATH)"}`,
     async () => {
-      const { stderr } = await run(node20!, [join(modules, "node_modules/millrace/bin/millrace.js"), "dev"], {
+      const { stderr } = await run(node20!, [binOf(modules), "dev"], {
         cwd: modules,
         code: 1,
       });
-      expect(stderr).toMatch(/^millrace needs Node 22\.13 or newer, .*\n$/);
+      expect(stderr).toMatch(/^millrace needs Node 22\.15 or newer, .*\n$/);
     },
   );
 });

@@ -9,6 +9,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  writeFileSync,
 } from "node:fs";
 import { createRequire } from "node:module";
 import { constants as os } from "node:os";
@@ -16,7 +17,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /**
- * `npm run test:real`: gets a recent ffmpeg into `.cache/`, then runs the tests of this folder, and those of the video
+ * `npm run test:real`: gets a recent ffmpeg and an old Node into `.cache/`, then runs the tests of this folder, and those of the video
  * handlers once more with it. `MILLRACE_FFMPEG` and `MILLRACE_FFPROBE` name others to use; arguments go to vitest.
  */
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -25,12 +26,18 @@ const CACHE = join(ROOT, ".cache");
 /** FFmpeg 9.0.2, built with x264, x265, SVT-AV1 and libvpx; it ships no ffprobe. https://pypi.org/project/imageio-ffmpeg/ */
 const FFMPEG_WHEEL = "imageio-ffmpeg==0.8.1";
 
+/** The oldest that the CLI takes; bin/millrace.js says why. */
+const OLDEST_NODE = "22.15.0";
+
 const env = {
   ...process.env,
   MILLRACE_FFMPEG: process.env.MILLRACE_FFMPEG ?? ffmpegFromPython(),
   MILLRACE_FFPROBE: process.env.MILLRACE_FFPROBE ?? ffprobeFromNpm(),
+  MILLRACE_OLDEST_NODE: process.env.MILLRACE_OLDEST_NODE ?? nodeFromNpm(),
 };
-for (const tool of [env.MILLRACE_FFMPEG, env.MILLRACE_FFPROBE]) console.log(`${firstLine(tool)}\n  ${tool}`);
+for (const tool of [env.MILLRACE_FFMPEG, env.MILLRACE_FFPROBE])
+  console.log(`${firstLine(tool, "-version")}\n  ${tool}`);
+console.log(`Node ${firstLine(env.MILLRACE_OLDEST_NODE, "--version")}\n  ${env.MILLRACE_OLDEST_NODE}`);
 process.exitCode = await runTests();
 
 function ffmpegFromPython(): string {
@@ -81,8 +88,21 @@ function makeExecutable(path: string): void {
   }
 }
 
-function firstLine(tool: string): string {
-  return execFileSync(tool, ["-version"], { encoding: "utf8" }).split("\n")[0]!;
+/** The npm package `node` is a Node of its own; its install script puts it in place. */
+function nodeFromNpm(): string {
+  const folder = join(CACHE, `node-${OLDEST_NODE}`);
+  const binary = join(folder, "node_modules/node/bin/node");
+  if (existsSync(binary)) return binary;
+  console.log(`installing node@${OLDEST_NODE} into ${folder}`);
+  mkdirSync(folder, { recursive: true });
+  const manifest = { private: true, dependencies: { node: OLDEST_NODE }, allowScripts: { node: true } };
+  writeFileSync(join(folder, "package.json"), JSON.stringify(manifest));
+  execFileSync("npm", ["install", "--silent", "--no-audit", "--no-fund"], { cwd: folder, stdio: "inherit" });
+  return binary;
+}
+
+function firstLine(tool: string, flag: string): string {
+  return execFileSync(tool, [flag], { encoding: "utf8" }).split("\n")[0]!;
 }
 
 function runTests(): Promise<number> {

@@ -436,7 +436,7 @@ export class Buckets implements Duty {
   /** Says that a content may be garbage from now on; the collection asks whether it still is. */
   #discard(hash: string, now: number): void {
     this.#journal
-      .sql("INSERT INTO garbage (hash, since) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET since = ?2")
+      .sql("INSERT INTO garbage (hash, since) VALUES (?, ?) ON CONFLICT DO UPDATE SET since = excluded.since")
       .run(hash, now);
   }
 

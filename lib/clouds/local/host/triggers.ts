@@ -117,8 +117,8 @@ export class Triggers {
     const timing = JSON.stringify(plan.timing);
     journal
       .sql(
-        `INSERT INTO schedules (name, timing, last) VALUES (?1, ?2, ?3)
-         ON CONFLICT DO UPDATE SET timing = ?2, last = ?3 WHERE timing <> ?2`,
+        `INSERT INTO schedules (name, timing, last) VALUES (?, ?, ?)
+         ON CONFLICT DO UPDATE SET timing = excluded.timing, last = excluded.last WHERE timing <> excluded.timing`,
       )
       .run(plan.name, timing, clock.now());
     this.#timers.set(plan.name, { plan, next: nextTime(plan.timing, this.#last(plan)) });
