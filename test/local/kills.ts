@@ -35,7 +35,7 @@ export async function killAndFinish({ kills, seed, videos, longest }: KillOption
   const { folder, notes } = stage;
   const random = seededRandom(seed);
   const good = videos.map((name, index) => ({ key: `video ${index}.${name}`, content: () => readFile(sample(name)) }));
-  const bad = [0, 1, 2].map((index) => ({
+  const bad = [0, 1].map((index) => ({
     key: `no video ${index}.mp4`,
     content: async () => Buffer.from(`text ${index}`),
   }));
