@@ -23,6 +23,13 @@ export interface BundleArgs {
   /** Packages left out of the bundle; Node finds them from the bundle's folder upwards. */
   readonly install: readonly string[];
   readonly target: "node20" | "node24";
+  /**
+   * By the link's name, the absolute path of the module that speaks with what is linked; loaded when first asked for.
+   * @default the entry speaks with it itself
+   */
+  readonly ports?: Readonly<Record<string, string>>;
+  /** What the platform calls: the name under which the bundle exports what `start` answers. @default nothing */
+  readonly exports?: string;
 }
 
 export interface Bundle {
@@ -102,8 +109,16 @@ const COMMONJS = [
 ].join("\n");
 
 /** The module everything hangs on. Settings go in as text: `JSON.parse` is quicker than a literal, and `__proto__` stays a key. */
-function main({ settings, entry }: BundleArgs, handler: string, code: readonly (readonly [string, string])[]): string {
+function main(args: BundleArgs, handler: string, code: readonly (readonly [string, string])[]): string {
+  const { settings, entry, ports, exports } = args;
   const quote = (text: string) => JSON.stringify(text);
+  // A path ends its line: the map counts columns, and other machines have longer paths.
+  const load = ([name, file]: readonly [string, string]) => `${quote(name)}: () => import(${quote(file)}\n)`;
+  const start = [
+    "start({ handler, code, ",
+    ports ? `ports: { ${Object.entries(ports).map(load).join(", ")} }, ` : "",
+    `settings: JSON.parse(${quote(JSON.stringify(settings ?? {}))}) });`,
+  ].join("");
   const problem = `${basename(handler)} exports no function "handler"`;
   return [
     `import { handler } from ${quote(handler)};`,
@@ -111,7 +126,7 @@ function main({ settings, entry }: BundleArgs, handler: string, code: readonly (
     `import { start } from ${quote(entry)};`,
     `if (typeof handler !== "function") throw new TypeError(${quote(problem)});`,
     `const code = { ${code.map(([name], index) => `${quote(name)}: code_${index}`).join(", ")} };`,
-    `start({ handler, code, settings: JSON.parse(${quote(JSON.stringify(settings ?? {}))}) });`,
+    ...(exports === undefined ? [start] : [`const started = ${start}`, `export { started as ${exports} };`]),
   ].join("\n");
 }
 
