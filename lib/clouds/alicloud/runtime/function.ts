@@ -1,0 +1,19 @@
+import { randomUUID } from "node:crypto";
+import type { FunctionCall } from "../../../runtime/calls.ts";
+import type { LinkAddress } from "../../../runtime/deployment.ts";
+import type { FunctionInvoker } from "../../../runtime/ports.ts";
+import { field } from "../env.ts";
+import type { AlicloudWorld } from "./account.ts";
+import { Functions } from "./functions.ts";
+
+/** A function of Function Compute. */
+export function port(address: LinkAddress, world: AlicloudWorld): FunctionInvoker {
+  const functions = new Functions(address, world);
+  return {
+    async invoke<Result>(payload: unknown): Promise<Result> {
+      const time = new Date(world.clock.now()).toISOString();
+      const call: FunctionCall = { millrace: "call", id: randomUUID(), payload, time };
+      return (await functions.invoke(field(address, "function"), JSON.stringify(call))) as Result;
+    },
+  };
+}

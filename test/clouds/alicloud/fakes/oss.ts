@@ -1,0 +1,176 @@
+import { createHash, randomUUID } from "node:crypto";
+import signUtils from "ali-oss/lib/common/signUtils.js";
+import { type FakeAnswer, type FakeRequest, FakeServer, KEYS } from "./server.ts";
+
+interface StoredObject {
+  readonly bytes: Buffer;
+  readonly etag: string;
+  readonly modified: number;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+interface Upload {
+  readonly key: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly parts: Map<number, Buffer>;
+}
+
+const REGION = "cn-hangzhou";
+
+/**
+ * OSS on the wire, as its API reference says it: one bucket, with the bucket in the path. Signatures are checked by the
+ * vendor's own client.
+ */
+export class FakeOss {
+  readonly server = new FakeServer((request) => this.#answer(request));
+  readonly objects = new Map<string, StoredObject>();
+  readonly uploads = new Map<string, Upload>();
+  readonly #bucket: string;
+
+  constructor(bucket: string) {
+    this.#bucket = bucket;
+  }
+
+  #answer(request: FakeRequest): FakeAnswer {
+    const key = decodeURIComponent(request.path.slice(this.#bucket.length + 2));
+    if (!isSigned(request, this.#bucket, key)) return error(403, "SignatureDoesNotMatch");
+    if (key === "") return this.#list(request.query);
+    if (Buffer.byteLength(key) > 1023 || /^[/\\]/.test(key)) return error(400, "InvalidObjectName");
+    const { md5 } = { md5: request.headers["content-md5"] };
+    if (md5 && md5 !== createHash("md5").update(request.body).digest("base64")) return error(400, "InvalidDigest");
+    switch (request.method) {
+      case "HEAD":
+      case "GET":
+        return this.#get(key, request);
+      case "PUT":
+        return request.query.uploadId === undefined ? this.#put(key, request) : this.#putPart(request);
+      case "POST":
+        return "uploads" in request.query ? this.#begin(key, request) : this.#complete(request);
+      case "DELETE":
+        if (request.query.uploadId === undefined) this.objects.delete(key);
+        else this.uploads.delete(request.query.uploadId);
+        return { status: 204 };
+      default:
+        return error(405, "MethodNotAllowed");
+    }
+  }
+
+  #get(key: string, { headers }: FakeRequest): FakeAnswer {
+    const found = this.objects.get(key);
+    if (!found) return error(404, "NoSuchKey");
+    if (headers["if-match"] !== undefined && headers["if-match"] !== `"${found.etag}"`)
+      return error(412, "PreconditionFailed");
+    const described = {
+      etag: `"${found.etag}"`,
+      "last-modified": new Date(found.modified).toUTCString(),
+      "content-length": String(found.bytes.length),
+      ...found.headers,
+    };
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? "") ?? [];
+    if (first === undefined) return { status: 200, headers: described, body: found.bytes };
+    if (Number(first) >= found.bytes.length) return error(416, "InvalidRange");
+    const body = found.bytes.subarray(Number(first), Number(last) + 1);
+    return { status: 206, headers: { ...described, "content-length": String(body.length) }, body };
+  }
+
+  #put(key: string, { headers, body }: FakeRequest): FakeAnswer {
+    if (this.#isForbidden(key, headers)) return error(409, "FileAlreadyExists");
+    const etag = createHash("md5").update(body).digest("hex").toUpperCase();
+    this.objects.set(key, { bytes: body, etag, modified: this.server.now(), headers: described(headers) });
+    return { status: 200, headers: { etag: `"${etag}"` } };
+  }
+
+  #begin(key: string, { headers }: FakeRequest): FakeAnswer {
+    if (this.#isForbidden(key, headers)) return error(409, "FileAlreadyExists");
+    const id = randomUUID();
+    this.uploads.set(id, { key, headers: described(headers), parts: new Map() });
+    return {
+      status: 200,
+      body: `<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`,
+    };
+  }
+
+  #putPart({ query, body }: FakeRequest): FakeAnswer {
+    const upload = this.uploads.get(query.uploadId ?? "");
+    if (!upload) return error(404, "NoSuchUpload");
+    upload.parts.set(Number(query.partNumber), body);
+    return { status: 200, headers: { etag: `"${partTag(body)}"` } };
+  }
+
+  #complete({ query, headers, body }: FakeRequest): FakeAnswer {
+    const upload = this.uploads.get(query.uploadId ?? "");
+    if (!upload) return error(404, "NoSuchUpload");
+    if (this.#isForbidden(upload.key, headers)) return error(409, "FileAlreadyExists");
+    const named = [...body.toString().matchAll(/<PartNumber>(\d+)<\/PartNumber><ETag>"(\w+)"<\/ETag>/g)];
+    const parts = named.map(([, number]) => upload.parts.get(Number(number)));
+    const isWhole = parts.every((part, index) => part && partTag(part) === named[index]![2]);
+    if (!isWhole || parts.length !== upload.parts.size) return error(400, "InvalidPart");
+    const isSmall = parts.slice(0, -1).some((part) => part!.length < 100 * 1024);
+    if (isSmall) return error(400, "EntityTooSmall");
+    const etag = `${createHash("md5")
+      .update(Buffer.concat(parts as Buffer[]))
+      .digest("hex")
+      .toUpperCase()}-${parts.length}`;
+    this.objects.set(upload.key, {
+      bytes: Buffer.concat(parts as Buffer[]),
+      etag,
+      modified: this.server.now(),
+      headers: upload.headers,
+    });
+    this.uploads.delete(query.uploadId!);
+    return {
+      status: 200,
+      body: `<CompleteMultipartUploadResult><ETag>"${etag}"</ETag></CompleteMultipartUploadResult>`,
+    };
+  }
+
+  #list(query: Readonly<Record<string, string>>): FakeAnswer {
+    const { prefix = "", "start-after": after = "", "max-keys": most = "100" } = query;
+    if (query["list-type"] !== "2" || query["encoding-type"] !== "url") return error(400, "InvalidArgument");
+    const keys = [...this.objects.keys()]
+      .filter((key) => key.startsWith(prefix) && compare(key, after) > 0)
+      .sort(compare);
+    const contents = keys.slice(0, Number(most)).map((key) => {
+      const { etag, bytes, modified } = this.objects.get(key)!;
+      const name = encodeURIComponent(key).replaceAll("%20", "+");
+      return `<Contents><Key>${name}</Key><LastModified>${new Date(modified).toISOString()}</LastModified><ETag>"${etag}"</ETag><Size>${bytes.length}</Size></Contents>`;
+    });
+    const isCut = keys.length > Number(most);
+    return {
+      status: 200,
+      body: `<?xml version="1.0" encoding="UTF-8"?><ListBucketResult><EncodingType>url</EncodingType>${contents.join("")}<IsTruncated>${isCut}</IsTruncated></ListBucketResult>`,
+    };
+  }
+
+  #isForbidden = (key: string, headers: FakeRequest["headers"]): boolean =>
+    headers["x-oss-forbid-overwrite"] === "true" && this.objects.has(key);
+}
+
+const partTag = (part: Buffer): string => createHash("md5").update(part).digest("hex").toUpperCase();
+
+const compare = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other));
+
+const described = (headers: FakeRequest["headers"]): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(headers).filter(([name]) => name === "content-type" || name.startsWith("x-oss-meta-")),
+  );
+
+function isSigned({ method, headers, query }: FakeRequest, bucket: string, key: string): boolean {
+  if (headers["x-oss-security-token"] !== KEYS.securityToken) return false;
+  const signed = Object.entries(headers).filter(
+    ([name]) => name.startsWith("x-oss-") || name === "content-type" || name === "content-md5",
+  );
+  const queries = Object.fromEntries(Object.entries(query).map(([name, value]) => [name, value === "" ? null : value]));
+  const request = { headers: Object.fromEntries(signed), queries };
+  const { accessKeyId, accessKeySecret } = KEYS;
+  return (
+    headers.authorization ===
+    signUtils.authorizationV4(accessKeyId, accessKeySecret, REGION, method, request, bucket, key || undefined, [])
+  );
+}
+
+const error = (status: number, code: string): FakeAnswer => ({
+  status,
+  headers: { "content-type": "application/xml" },
+  body: `<?xml version="1.0" encoding="UTF-8"?><Error><Code>${code}</Code><Message>${code}</Message></Error>`,
+});
