@@ -1,40 +1,14 @@
-import { spawnSync } from "node:child_process";
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
-import { connectLocal } from "../../lib/clouds/local/client.ts";
+import { expect, test } from "vitest";
 import { sample } from "../media.ts";
-import { startDevProcess } from "./dev-process.ts";
 import { envelopes, keys, putFile, REQUESTS, runsOf, scene, UPLOADS } from "./scene.ts";
-
-/** A disk of its own for one process. https://man7.org/linux/man-pages/man1/unshare.1.html */
-const onSmallDisk = [
-  ...["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"],
-  'mount -t tmpfs -o size=24m none "$0"; exec "$@"',
-];
-const hasSmallDisks = spawnSync(onSmallDisk[0]!, [...onSmallDisk.slice(1), "/mnt", "true"]).status === 0;
+import { hasSmallDisks, startOnSmallDisk } from "./small-disk.ts";
 
 test("a full disk is said in words, nothing is half there, and all goes on when there is room", async ({ skip }) => {
   skip(!hasSmallDisks, "this system lets no process mount a disk of its own");
   const stage = scene();
-  mkdirSync(stage.folder);
-  const dev = startDevProcess(stage, { by: [...onSmallDisk, stage.folder] });
-  onTestFinished(() => void dev.child.kill("SIGKILL"));
-  await dev.ready;
-  // The disk as that process sees it. https://man7.org/linux/man-pages/man5/proc_pid_root.5.html
-  const disk = `/proc/${dev.child.pid}/root${stage.folder}`;
-  const cloud = connectLocal({ folder: disk });
-  const filler = join(disk, "filler");
-  /** Fills the disk but for so many bytes, whatever else is written meanwhile. */
-  const leave = (bytes: number) => {
-    rmSync(filler, { force: true });
-    const piece = Buffer.alloc(65_536);
-    try {
-      for (;;) appendFileSync(filler, piece);
-    } catch {
-      truncateSync(filler, Math.max(0, statSync(filler).size - bytes));
-    }
-  };
+  const { dev, cloud, folder, leave, makeRoom } = await startOnSmallDisk(stage);
 
   await putFile(cloud, "before.mp4", sample("silent.mp4"));
   await cloud.tasks.wait("videos", (await found("before.mp4"))!.id);
@@ -43,7 +17,7 @@ test("a full disk is said in words, nothing is half there, and all goes on when 
   const put = putFile(cloud, "large.mp4", sample("large.mp4"));
   await expect(put).rejects.toThrow(`the disk of ${stage.folder} is full; make room, then try again`);
   expect(await keys(cloud, UPLOADS)).toEqual(["before.mp4"]);
-  expect(readdirSync(join(disk, "staging"))).toEqual([]);
+  expect(readdirSync(join(folder, "staging"))).toEqual([]);
   expect(Buffer.from(await cloud.buckets.bucket(UPLOADS).get("before.mp4"))).toEqual(
     readFileSync(sample("silent.mp4")),
   );
@@ -60,7 +34,7 @@ test("a full disk is said in words, nothing is half there, and all goes on when 
     kind: "unavailable",
     message: expect.stringMatching(/no space left|is full/),
   });
-  rmSync(filler);
+  makeRoom();
   expect(await cloud.tasks.wait("videos", (await found("tight.mp4"))!.id)).toMatchObject({ status: "succeeded" });
   await putFile(cloud, "large.mp4", sample("silent.mp4"));
   await expect.poll(async () => (await found("large.mp4"))?.status, { timeout: 20_000 }).toBe("succeeded");
@@ -71,4 +45,4 @@ test("a full disk is said in words, nothing is half there, and all goes on when 
     await expect.poll(async () => (await runsOf(cloud, key)).length, { timeout: 20_000 }).toBe(1);
     return (await runsOf(cloud, key))[0];
   }
-});
+}, 60_000);

@@ -271,9 +271,14 @@ export class TaskService implements TaskClient {
     return work;
   }
 
-  /** The platform says what a run has logged. */
-  logged({ task, id }: Pick<AttemptRef, "task" | "id">, lines: readonly NewLogLine[]): Promise<void> {
-    return this.#world.logs.append(task, id, lines);
+  /** The platform says what a run has logged. Never rejects: lines that cannot be stored are lost, and that is told. */
+  async logged({ task, id }: Pick<AttemptRef, "task" | "id">, lines: readonly NewLogLine[]): Promise<void> {
+    try {
+      await this.#world.logs.append(task, id, lines);
+    } catch (error) {
+      const { message } = toErrorRecord(error);
+      this.#world.log.warn(`${task} "${id}": lines of its log could not be stored: ${message}`);
+    }
   }
 
   /** Calls back with every run this service changes, until the answer is called. */

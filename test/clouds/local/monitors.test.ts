@@ -24,6 +24,7 @@ function watching(...alarms: readonly AlarmPlan[]) {
   let now = 0;
   let stats = EMPTY;
   let looks = 0;
+  let isFull = false;
   const changes: string[] = [];
   const notified: string[] = [];
   const say = ({ part, metric, state, value, time }: AlarmChange) =>
@@ -35,7 +36,10 @@ function watching(...alarms: readonly AlarmPlan[]) {
       looks += 1;
       return stats;
     },
-    notify: (destination, change) => notified.push(`${destination.kind} ${destination.name}: ${say(change)}`),
+    notify(destination, change) {
+      if (isFull) throw new Error("the disk is full");
+      notified.push(`${destination.kind} ${destination.name}: ${say(change)}`);
+    },
     onChange: (change) => changes.push(say(change)),
   });
   monitors.define([monitor(...alarms)]);
@@ -57,6 +61,9 @@ function watching(...alarms: readonly AlarmPlan[]) {
     looks: () => looks,
     setStats(given: Partial<QueueStats>) {
       stats = { ...EMPTY, ...given };
+    },
+    fill(given: boolean) {
+      isFull = given;
     },
     at: () => new Date(now).toISOString(),
   };
@@ -83,6 +90,17 @@ describe("failures of a task", () => {
     pass(10 * MINUTE);
     expect(changes.slice(1)).toEqual([expect.stringMatching(/^work failures ok [01] at 6\d$/)]);
     expect(monitors.next()).toBeUndefined();
+  });
+
+  test("what could not be told is told at the next look", () => {
+    const { monitors, changes, notified, pass, fill } = watching({ ...failures, above: 0 });
+    monitors.ended(ended("failed"));
+    fill(true);
+    expect(() => pass(0)).toThrow("the disk is full");
+    fill(false);
+    pass(0);
+    expect(changes).toEqual(["work failures alarm 1 at 0"]);
+    expect(notified).toHaveLength(2);
   });
 
   test("told twice of the same end, it counts once", () => {

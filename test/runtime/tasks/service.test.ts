@@ -383,6 +383,14 @@ describe("attempts", () => {
     expect(await status("a")).toBe("failed");
   });
 
+  test("log lines that the store refuses are lost, and that is told", async () => {
+    const { service, logs, warnings } = makeWorld();
+    await service.submit("work", null, { id: "a" });
+    logs.append = () => Promise.reject(new MillraceError("unavailable", "the disk is full"));
+    await service.logged({ task: "work", id: "a" }, [{ time: "t", attempt: 1, level: "info", message: "hello" }]);
+    expect(warnings).toEqual(['work "a": lines of its log could not be stored: the disk is full']);
+  });
+
   test("a report from an attempt that is not the current one changes nothing and is logged", async () => {
     const { service, settle, advance, finish, store, warnings, delivered } = makeWorld();
     await service.submit("work", 1, { id: "a" });

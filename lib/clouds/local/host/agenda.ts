@@ -8,16 +8,23 @@ export interface Duty {
   run(now: number): void;
 }
 
-/** Runs every duty when it is due: after a wake, and when its time comes. */
+/** Before a duty that failed is run again, in milliseconds: the disk may be full, and make room. */
+const PAUSE = 1000;
+
+/** Runs every duty when it is due: after a wake, and when its time comes. One that fails holds up no other. */
 export class Agenda {
   readonly #clock: Clock;
+  readonly #onError: (error: unknown) => void;
   readonly #duties: Duty[] = [];
+  readonly #pausedUntil = new Map<Duty, number>();
   #cancel: (() => void) | undefined;
   #isWoken = false;
   #isStopped = false;
 
-  constructor(clock: Clock) {
+  /** @param onError is told what a duty throws. @default it is thrown on */
+  constructor(clock: Clock, onError: (error: unknown) => void = rethrow) {
     this.#clock = clock;
+    this.#onError = onError;
   }
 
   add(duty: Duty): void {
@@ -38,7 +45,7 @@ export class Agenda {
   /** Whether nothing is due now: all that is left waits for its time, or to be woken. */
   get isQuiet(): boolean {
     const now = this.#clock.now();
-    return !this.#isWoken && this.#duties.every((duty) => (duty.next() ?? Infinity) > now);
+    return !this.#isWoken && this.#duties.every((duty) => this.#nextOf(duty) > now);
   }
 
   stop(): void {
@@ -51,9 +58,26 @@ export class Agenda {
     this.#cancel?.();
     this.#cancel = undefined;
     const now = this.#clock.now();
-    for (const duty of this.#duties) if ((duty.next() ?? Infinity) <= now) duty.run(now);
-    const next = Math.min(...this.#duties.map((duty) => duty.next() ?? Infinity));
+    for (const duty of this.#duties) if (this.#nextOf(duty) <= now) this.#run(duty, now);
+    const next = Math.min(...this.#duties.map((duty) => this.#nextOf(duty)));
     if (next <= now) this.wake();
     else if (next < Infinity) this.#cancel = this.#clock.at(next, () => this.wake());
   }
+  #run(duty: Duty, now: number): void {
+    try {
+      this.#pausedUntil.delete(duty);
+      duty.run(now);
+    } catch (error) {
+      this.#pausedUntil.set(duty, now + PAUSE);
+      this.#onError(error);
+    }
+  }
+
+  #nextOf(duty: Duty): number {
+    return Math.max(duty.next() ?? Infinity, this.#pausedUntil.get(duty) ?? 0);
+  }
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }

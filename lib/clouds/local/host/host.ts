@@ -99,7 +99,7 @@ export class LocalHost implements LocalView {
     this.#secrets = options.secrets ?? {};
     this.clock = clock;
     this.#journal = new Journal(folder);
-    this.#agenda = new Agenda(clock);
+    this.#agenda = new Agenda(clock, (error) => options.log?.error(toErrorRecord(error).message));
     this.faults = new Faults({ clock, seed });
     const shared = { journal: this.#journal, clock, random, agenda: this.#agenda, faults: this.faults };
 

@@ -127,8 +127,9 @@ export class Monitors implements Duty {
     // Failures and durations are counted over the period; a queue has to stay above its bound for so long.
     const isOn = isAbove && (isCounted(alarm) || now - watch.since! >= alarm.period * 1000);
     if (isOn !== watch.isOn) {
+      this.#tell({ ...watch, isOn }, value, now);
+      // Only now: what could not be told, on a full disk, is told at the next look.
       watch.isOn = isOn;
-      this.#tell(watch, value, now);
     }
     if (value === 0 && !isOn && this.#isEmpty(alarm)) return Infinity;
     return now + Math.min(LONGEST_PAUSE, Math.max(SHORTEST_PAUSE, alarm.period * 100));
@@ -167,8 +168,8 @@ export class Monitors implements Duty {
       above,
       time,
     };
-    this.#options.onChange(change);
     for (const destination of monitor.notify) this.#options.notify(destination, change);
+    this.#options.onChange(change);
   }
 }
 
