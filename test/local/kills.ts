@@ -63,9 +63,14 @@ export async function killAndFinish({ kills, seed, videos, longest }: KillOption
   onTestFinished(() => void dev.child.kill("SIGKILL"));
   await dev.ready;
   for (const { key, content } of waiting) await put(dev.client, key, await content());
-  await expect
-    .poll(async () => (await runs(dev.client)).filter(({ status }) => isFinal(status)).length, { timeout: 120_000 })
-    .toBe(uploads.length);
+  const progress = async () => {
+    const found = await runs(dev.client);
+    const open = found.filter(({ status }) => !isFinal(status)).map(({ id, status, due }) => ({ id, status, due }));
+    return { count: found.length, open };
+  };
+  // A run that was interrupted often waits for minutes before it is begun again.
+  const all = { count: uploads.length, open: [] };
+  await expect.poll(progress, { timeout: 360_000, interval: 200 }).toEqual(all);
   const ended = await runs(dev.client);
   for (const { key } of bad) expect((await runsOf(dev.client, key)).map(({ status }) => status)).toEqual(["failed"]);
   const made: string[] = [];
