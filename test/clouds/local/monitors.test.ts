@@ -209,3 +209,10 @@ test("an alarm that stays in the plan keeps its state; one that goes is forgotte
   monitors.define([]);
   expect(monitors.next()).toBeUndefined();
 });
+
+test("runs that no alarm asks about are not kept, and nobody is woken for them", () => {
+  const { monitors, pass } = watching(failures);
+  pass(MINUTE);
+  monitors.ended(ended("succeeded"));
+  expect(monitors.next()).toBeUndefined();
+});

@@ -77,12 +77,14 @@ export class Monitors implements Duty {
 
   /** A run has ended; told again for the same end, it counts once. */
   ended({ task, id, status, started, ended }: Task): void {
-    if (!this.#isWatched(task)) return;
+    // What no alarm asks about would never be forgotten.
+    const hasFailed = (status === "failed" || status === "expired") && this.#isWatched(task, "failures");
+    const hasLasted = started !== undefined && ended !== undefined && this.#isWatched(task, "duration");
+    if (!hasFailed && !hasLasted) return;
     const time = this.#options.clock.now();
     const key = `${id}\0${ended}`;
-    if (status === "failed" || status === "expired") this.#failures.add(task, { key, time, value: 1 });
-    if (started && ended)
-      this.#durations.add(task, { key, time, value: (Date.parse(ended) - Date.parse(started)) / 1000 });
+    if (hasFailed) this.#failures.add(task, { key, time, value: 1 });
+    if (hasLasted) this.#durations.add(task, { key, time, value: (Date.parse(ended) - Date.parse(started)) / 1000 });
     this.#lookAt(time);
   }
 
@@ -93,7 +95,7 @@ export class Monitors implements Duty {
 
   /** A function has given up on an event. */
   gaveUp(name: string): void {
-    if (!this.#isWatched(name)) return;
+    if (!this.#isWatched(name, "failures")) return;
     const time = this.#options.clock.now();
     this.#givenUp += 1;
     this.#failures.add(name, { key: String(this.#givenUp), time, value: 1 });
@@ -114,8 +116,10 @@ export class Monitors implements Duty {
     this.#options.wake();
   }
 
-  #isWatched(part: string): boolean {
-    return this.#watches.some(({ alarm }) => alarm.part === part);
+  #isWatched(part: string, ...metrics: readonly AlarmPlan["metric"][]): boolean {
+    return this.#watches.some(
+      ({ alarm }) => alarm.part === part && (metrics.length === 0 || metrics.includes(alarm.metric)),
+    );
   }
 
   /** Answers when to look again; a queue that is empty need not be looked at until it gets a message. */
