@@ -145,11 +145,6 @@ export class Processes {
     });
   }
 
-  /** Whether no invocation runs or waits for a process. */
-  get isQuiet(): boolean {
-    return this.#running.size === 0 && this.#line.length === 0;
-  }
-
   /** Whether an invocation would start at once. */
   hasRoom(name: string, lane: Lane): boolean {
     const pool = this.#pools.get(name);
