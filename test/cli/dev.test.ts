@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -118,6 +120,17 @@ describe("millrace dev", () => {
     expect(ended.err).toMatch(/^stopping; .*\n$/);
     expect(existsSync(join(folder, ".millrace", "endpoint.json"))).toBe(false);
     expect((await run("tasks", "list", "greet")).err).toContain("no local cloud runs in");
+  });
+
+  test("what fails at the start ends the command, and leaves the folder free", async () => {
+    const taken = createServer().listen(0, "127.0.0.1");
+    await once(taken, "listening");
+    const { port } = taken.address() as AddressInfo;
+    const refused = await run("dev", "--folder", "ports", "--port", String(port));
+    expect(refused).toMatchObject({ code: 1, out: "", err: expect.stringContaining(`port ${port} is in use`) });
+    taken.close();
+    const next = await whileDev(["--folder", "ports", "--port", String(port)], async () => {});
+    expect(next.code).toBe(0);
   });
 
   test("--json is one event a line; a second one on the folder is refused; an edit is taken", async () => {

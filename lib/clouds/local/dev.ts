@@ -65,7 +65,7 @@ class LocalProgram {
   }
 
   async start(): Promise<LocalSession> {
-    const { onEvent, port, as } = this.#options;
+    const { onEvent, as } = this.#options;
     const { plan } = await this.#read();
     await this.#bundleAll(functionsOf(plan));
     const host = new LocalHost({
@@ -75,12 +75,24 @@ class LocalProgram {
       tools: await this.#tools(plan),
       log: warningLog(onEvent),
     });
+    try {
+      return await this.#run(host, plan);
+    } catch (error) {
+      // Half started, it would keep its process alive and the folder locked.
+      await this.#watcher?.close();
+      await host.close();
+      throw error;
+    }
+  }
+
+  async #run(host: LocalHost, plan: Plan): Promise<LocalSession> {
+    const { onEvent, port } = this.#options;
     await this.#pruneBundles();
     const unsubscribe = host.onChange(onEvent);
     await this.#deploy(host);
     const dropFolder = await host.openDropFolder();
-    const server = await serveLocal({ view: host, folder: this.#folder, ...(port !== undefined && { port }) });
     if (this.#options.watch ?? true) await this.#watch(host);
+    const server = await serveLocal({ view: host, folder: this.#folder, ...(port !== undefined && { port }) });
     return session({
       host,
       server,

@@ -43,6 +43,7 @@ const DISCARD_MILLISECONDS = 5000;
  * @throws MillraceError `refused` if the port is taken.
  */
 export async function serveLocal({ view, folder, port = 0 }: ServeOptions): Promise<LocalServer> {
+  await writePlan(folder, view.plan());
   const token = randomBytes(32).toString("base64url");
   const closing = new AbortController();
   // No bound on a request's length: an upload takes as long as it takes.
@@ -52,11 +53,16 @@ export async function serveLocal({ view, folder, port = 0 }: ServeOptions): Prom
   server.on("request", (request, response) => void answer(request, response, { view, guard, closing: closing.signal }));
 
   const url = `http://127.0.0.1:${address.port}`;
-  await writePlan(folder, view.plan());
   const unsubscribe = view.onChange((change) => {
     if (change.type === "plan.changed") void writePlan(folder, change.plan).catch(() => {});
   });
-  await writeEndpoint(folder, { url, token, pid: process.pid });
+  try {
+    await writeEndpoint(folder, { url, token, pid: process.pid });
+  } catch (error) {
+    unsubscribe();
+    server.close();
+    throw error;
+  }
   return {
     url,
     token,
