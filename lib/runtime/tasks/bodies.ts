@@ -58,6 +58,8 @@ export class Bodies {
   /** The whole text. @throws `not-found` if it is gone from the bucket */
   async read({ task, id }: Pick<TaskRow, "task" | "id">, kind: "payload" | "result", info: BodyInfo): Promise<string> {
     if (info.claim !== undefined) return Buffer.from(await this.#claims.get(info.claim)).toString("utf8");
+    // The preview of a short text is the text.
+    if (info.size === Buffer.byteLength(info.preview)) return info.preview;
     const text = await this.#store.body(task, id, kind);
     if (text === undefined) throw new MillraceError("not-found", `${task} "${id}": its ${kind} is gone`);
     return text;

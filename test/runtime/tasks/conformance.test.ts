@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Agenda } from "../../../lib/clouds/local/host/agenda.ts";
 import { Journal } from "../../../lib/clouds/local/host/journal.ts";
+import { Tables } from "../../../lib/clouds/local/host/tables.ts";
 import { SqliteTaskLogs } from "../../../lib/clouds/local/host/task-logs.ts";
 import { SqliteTaskStore } from "../../../lib/clouds/local/host/task-store.ts";
 import { systemClock } from "../../../lib/runtime/clock.ts";
@@ -13,6 +14,9 @@ import { type AttemptRef, attemptId } from "../../../lib/runtime/tasks/ids.ts";
 import type { NewLogLine } from "../../../lib/runtime/tasks/logs.ts";
 import type { AttemptStart, TaskPlatform } from "../../../lib/runtime/tasks/platform.ts";
 import { TaskService } from "../../../lib/runtime/tasks/service.ts";
+import type { TaskStore } from "../../../lib/runtime/tasks/store.ts";
+import { TableTaskStore } from "../../../lib/runtime/tasks/table-store.ts";
+import { tablePlan } from "../../clouds/local/plans.ts";
 import { CONFORMANCE_TASKS, type TasksSubject, testTasks } from "../../ports/tasks-conformance.ts";
 import { type Work, handler as work } from "../../ports/work.ts";
 import { memoryBucket } from "./world.ts";
@@ -74,7 +78,25 @@ class PromisePlatform implements TaskPlatform {
   }
 }
 
-testTasks("TaskService on SQLite", async (): Promise<TasksSubject> => {
+/** Stores by their names, each in a journal. */
+const STORES: Readonly<Record<string, (journal: Journal) => TaskStore>> = {
+  SQLite: (journal) => new SqliteTaskStore(journal),
+  "a table": (journal) => {
+    const tables = new Tables({ journal, clock: systemClock });
+    tables.define(tablePlan("tasks"));
+    return new TableTaskStore({
+      table: { ...tables.reader("tasks"), ...tables.writer("tasks") },
+      tasks: CONFORMANCE_TASKS.map(({ name }) => name),
+      clock: systemClock,
+      random: Math.random,
+    });
+  },
+};
+
+for (const [name, makeStore] of Object.entries(STORES))
+  testTasks(`TaskService on ${name}`, () => makeSubject(makeStore));
+
+async function makeSubject(makeStore: (journal: Journal) => TaskStore): Promise<TasksSubject> {
   const folder = mkdtempSync(join(tmpdir(), "millrace-tasks-"));
   const journal = new Journal(folder);
   const platform = new PromisePlatform();
@@ -83,7 +105,7 @@ testTasks("TaskService on SQLite", async (): Promise<TasksSubject> => {
   const silent = () => {};
   const service = new TaskService({
     definitions: new Map(CONFORMANCE_TASKS.map((task) => [task.name, task])),
-    store: new SqliteTaskStore(journal),
+    store: makeStore(journal),
     platform,
     deliver: ({ name }, envelope) => void envelopes.push({ queue: name, envelope }),
     claims: memoryBucket(),
@@ -109,4 +131,4 @@ testTasks("TaskService on SQLite", async (): Promise<TasksSubject> => {
       rmSync(folder, { recursive: true, force: true });
     },
   };
-});
+}

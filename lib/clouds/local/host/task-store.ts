@@ -1,5 +1,5 @@
 import type { SQLInputValue, SQLOutputValue } from "node:sqlite";
-import { MillraceError } from "../../../runtime/errors.ts";
+import { fromCursor, toCursor } from "../../../runtime/tasks/cursor.ts";
 import type { AttemptRef } from "../../../runtime/tasks/ids.ts";
 import { isWaiting, type TaskRow, wakeOf } from "../../../runtime/tasks/row.ts";
 import { started } from "../../../runtime/tasks/steps.ts";
@@ -295,7 +295,10 @@ export class SqliteTaskStore implements TaskStore {
     for (const [tag, value] of Object.entries(tags)) {
       where("EXISTS (SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = ? AND tag.value = ?)", tag, value);
     }
-    if (cursor !== undefined) where(`(sequence, id) ${order === "newest" ? "<" : ">"} (?, ?)`, ...fromCursor(cursor));
+    if (cursor !== undefined) {
+      const { sequence, id } = fromCursor(cursor);
+      where(`(sequence, id) ${order === "newest" ? "<" : ">"} (?, ?)`, sequence, id);
+    }
     const way = order === "newest" ? "DESC" : "ASC";
     return this.#journal
       .sql(`SELECT * FROM task_runs WHERE ${wheres.join(" AND ")} ORDER BY sequence ${way}, id ${way} LIMIT ? + 0`)
@@ -335,16 +338,3 @@ const compare = (a: TaskRow, b: TaskRow): number => a.sequence - b.sequence || c
 
 /** By UTF-8 bytes, as SQLite does. */
 const compareText = (a: string, b: string): number => (a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b)));
-
-const toCursor = ({ sequence, id }: TaskRow): string =>
-  Buffer.from(JSON.stringify([sequence, id])).toString("base64url");
-
-function fromCursor(cursor: string): [sequence: number, id: string] {
-  try {
-    const [sequence, id] = JSON.parse(Buffer.from(cursor, "base64url").toString()) as [unknown, unknown];
-    if (typeof sequence === "number" && typeof id === "string") return [sequence, id];
-  } catch {
-    // Refused below, like any other text that is no cursor.
-  }
-  throw new MillraceError("refused", `cursor: must be the \`next\` of a page, got ${JSON.stringify(cursor)}`);
-}
