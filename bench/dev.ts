@@ -93,21 +93,22 @@ function makeProject(folder: string): string {
 async function fillJournal(project: string, folder: string, count: number): Promise<void> {
   const { host, close } = await startDev({ project, folder, watch: false, onEvent: () => {} });
   const { tasks } = host;
-  for (let done = 0; done < count; done += 1000) {
-    const ids = Array.from({ length: Math.min(1000, count - done) }, (_, index) => `task-${done + index}`);
+  for (let done = 0; done < count; done += BATCH) {
+    const numbers = Array.from({ length: Math.min(BATCH, count - done) }, (_, index) => done + index);
     await Promise.all(
-      ids.map((id, index) =>
-        tasks.submit("noop-task", { number: index }, { id, ...(index % 2 === 0 && { delay: "1 day" }) }),
+      numbers.map((number) =>
+        tasks.submit("noop-task", { number }, { id: `task-${number}`, ...(number % 2 === 1 && { delay: "1 day" }) }),
       ),
     );
   }
-  const busy = async () => (await tasks.list("noop-task", { status: "queued", order: "oldest", limit: 1000 })).tasks;
-  while ((await busy()).some(({ due }) => Date.parse(due) <= Date.now())) await tick();
+  // First in, first out: with the last of those that run now, all have run.
+  await tasks.wait("noop-task", `task-${count - 2}`);
   await host.idle();
   await close();
 }
 
-const tick = () => new Promise((resolve) => setTimeout(resolve, 100));
+/** Submits under way at once. */
+const BATCH = 1000;
 
 /** A running `millrace dev --json`, and the lines it writes. */
 class Dev {
