@@ -62,6 +62,24 @@ describe("a process that misbehaves", () => {
     });
   });
 
+  it.each([
+    ["at once", `Promise.reject(new Error("no database"));`],
+    [
+      "after a while",
+      `await new Promise((resolve) => setTimeout(resolve, 5)); void (async () => { throw new Error("no database"); })();`,
+    ],
+  ])("crashes %s while its code is loaded: says why, and nothing has begun", async (_when, before) => {
+    const { define, functions, lines } = makeHost();
+    define("eager", `async () => { console.log("begun"); return 1; }`, {}, before);
+    for (let n = 0; n < 3; n += 1) {
+      await expect(functions.invoke("eager", null)).rejects.toMatchObject({
+        kind: "failed",
+        message: 'function "eager" crashed while its code was loaded: no database',
+      });
+    }
+    expect(lines()).toEqual([]);
+  });
+
   it("prints megabytes: lines are kept up to a bound, in order, and the loss is told", async () => {
     const { define, functions, lines } = makeHost();
     define(

@@ -234,7 +234,7 @@ export class Instance {
         if (current?.invocation === message.invocation) this.#finish(current, message);
         break;
       case "crash":
-        if (message.invocation === undefined) this.#hasCrashedIdle = true;
+        if (message.invocation === undefined) this.#crashIdle(message.error);
         else if (current?.invocation === message.invocation) current.crash = message.error;
         break;
       case "set-alarm":
@@ -248,6 +248,14 @@ export class Instance {
         this.#settling.get(message.settle)?.();
         break;
     }
+  }
+
+  /** What an earlier invocation left behind spares the next one; what loading the code set going would hit every one. */
+  #crashIdle(error: ErrorRecord): void {
+    this.#hasCrashedIdle = true;
+    if (!this.#current || this.#invocations > 1) return;
+    const message = `function "${this.program.name}" crashed while its code was loaded: ${error.message}`;
+    this.#current.crash = { ...error, message };
   }
 
   async #answer({ call, invocation, ...rest }: Call): Promise<void> {

@@ -36,6 +36,7 @@ class FunctionProcess {
   readonly #home = process.cwd();
   #setup: Setup = { type: "setup", links: [], tools: {}, virtual: false };
   #current: Current | undefined;
+  #isCrashed = false;
   /** Why invocations were asked to end: promises that reject with one of these later are no crash. */
   readonly #abortReasons = new WeakSet<object>();
 
@@ -58,6 +59,8 @@ class FunctionProcess {
   }
 
   #receive(message: ToProcess): void {
+    // What it is told on its way out runs elsewhere, and must not begin here too.
+    if (this.#isCrashed) return;
     switch (message.type) {
       case "setup":
         this.#setup = message;
@@ -144,6 +147,7 @@ class FunctionProcess {
   /** What nobody caught leaves the process in an unknown state: it tells the host and goes. */
   #crash(error: unknown): void {
     if (typeof error === "object" && error !== null && this.#abortReasons.has(error)) return;
+    this.#isCrashed = true;
     const current = this.#current;
     current?.log.flush();
     this.#channel.send({
