@@ -1,6 +1,7 @@
 /** Every handler of ours by its id; types only, nothing is loaded. */
 export interface Handlers {
   "tasks/dispatch": typeof import("./tasks/dispatch.ts").handler;
+  "tasks/keep": typeof import("./tasks/keep.ts").handler;
   "video/dispatch": typeof import("./video/dispatch.ts").handler;
   "video/transcode": typeof import("./video/transcode.ts").handler;
 }
