@@ -105,9 +105,13 @@ export interface Row<Value = unknown> {
   readonly expires?: number;
 }
 
+/** Reads rows, as they were last put: what is conditional on a version relies on it. */
 export interface TableReader {
   get<Value>(partition: string, sort: string): Promise<Row<Value> | undefined>;
-  /** Rows of one partition in the byte order of `sort`; `next` goes into `after`. @default at most 1,000 rows */
+  /**
+   * Rows of one partition in the byte order of `sort`; `next` goes into `after`, which may be any text: what sorts
+   * behind it follows. @default at most 1,000 rows
+   */
   query<Value>(
     partition: string,
     options?: { readonly prefix?: string; readonly after?: string; readonly limit?: number },

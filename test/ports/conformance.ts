@@ -471,6 +471,10 @@ export function testTable(make: () => Promise<TableSubject>): void {
       const { rows, next } = await table.query("p", { prefix: "a#", after: "a#10" });
       expect(rows.map(({ sort }) => sort)).toEqual(["a#2"]);
       expect(next).toBeUndefined();
+      // Where to go on need not be a row: that is how what lies between is skipped.
+      const skipped = await table.query("p", { after: "a#~", limit: 2 });
+      expect(skipped.rows.map(({ sort }) => sort)).toEqual(["b", "～"]);
+      expect((await table.query("p", { prefix: "a#", after: "a#11" })).rows.map(({ sort }) => sort)).toEqual(["a#2"]);
     });
 
     it("never answers an expired row", async () => {
