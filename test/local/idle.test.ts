@@ -1,6 +1,7 @@
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
-import { runs, scene } from "./scene.ts";
+import { expect, onTestFinished, test } from "vitest";
+import { startDev } from "../../lib/clouds/local/dev.ts";
+import { PROJECT, runs, scene } from "./scene.ts";
 
 const program = fileURLToPath(new URL("./programs/reading.ts", import.meta.url));
 
@@ -11,4 +12,15 @@ test("idle waits for runs whose folders take a while to clear away", async () =>
   for (const id of ["first", "second", "third"]) await cloud.tasks.submit("reading", null, { id });
   await cloud.idle();
   expect((await runs(cloud, "reading")).map(({ status }) => status)).toEqual(["succeeded", "succeeded", "succeeded"]);
+});
+
+test("idle waits for every one of many runs that each take no time", async () => {
+  const { folder } = scene();
+  const instant = fileURLToPath(new URL("./programs/instant.ts", import.meta.url));
+  const { host, close } = await startDev({ program: instant, project: PROJECT, folder, watch: false, onEvent() {} });
+  onTestFinished(close);
+  const ids = Array.from({ length: 1000 }, (_, number) => `${number}`);
+  await Promise.all(ids.map((id) => host.tasks.submit("instant", null, { id })));
+  await host.idle();
+  expect((await host.tasks.list("instant", { status: ["queued", "running"] })).tasks).toEqual([]);
 });

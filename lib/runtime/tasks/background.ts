@@ -16,6 +16,11 @@ export class Background {
     this.#work.add(watched);
   }
 
+  /** Whether none is under way. */
+  get isSettled(): boolean {
+    return this.#work.size === 0;
+  }
+
   /** Resolves once all of it has ended, also what it began itself. */
   async settled(): Promise<void> {
     while (this.#work.size > 0) await Promise.all(this.#work);

@@ -308,6 +308,11 @@ export class TaskService implements TaskClient {
     this.#background.run(this.#turn(now));
   }
 
+  /** Whether nothing is under way here. */
+  get isSettled(): boolean {
+    return this.#background.isSettled;
+  }
+
   /** Resolves once nothing is under way here: before a process sleeps or ends. */
   settled(): Promise<void> {
     return this.#background.settled();

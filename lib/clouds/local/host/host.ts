@@ -211,7 +211,9 @@ export class LocalHost implements LocalView {
     for (let quiet = 0; quiet < QUIET_LOOKS; ) {
       await this.tasks.settled();
       await nextTurn();
-      quiet = this.functions.isQuiet && this.#agenda.isQuiet ? quiet + 1 : 0;
+      // Asked again: one run's end, which starts the next one, may have come in with this turn.
+      const isQuiet = this.tasks.isSettled && this.functions.isQuiet && this.#agenda.isQuiet;
+      quiet = isQuiet ? quiet + 1 : 0;
       if (quiet === 0) await pause(LOOK_AGAIN);
     }
   }
