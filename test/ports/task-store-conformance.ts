@@ -18,6 +18,7 @@ const request = (id: string, given: Partial<TaskRow> = {}) => ({
   deadline: undefined,
   due: NOW,
   expires: undefined,
+  cause: undefined,
   by: "client",
   ...given,
 });

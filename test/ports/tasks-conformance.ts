@@ -10,6 +10,8 @@ export interface TasksSubject {
   readonly client: TaskClient;
   /** The envelopes the queues `successes` and `failures` have got so far. */
   envelopes(queue: "successes" | "failures"): Promise<readonly Envelope[]>;
+  /** Whether the client reads logs; else it refuses, and says where they are. @default it does */
+  readonly readsLogs?: boolean;
   close(): Promise<void>;
 }
 
@@ -91,6 +93,17 @@ export function testTasks(name: string, make: () => Promise<TasksSubject>): void
       expect(again.id).toBe("a--r1");
       await finish("a--r1");
       expect((await client.audit("tasks-work", "a"))?.result).toBe(2);
+    });
+
+    it("an event that is told again gets the run it started, even if that failed; another event runs it again", async () => {
+      const { client, submit, finish } = await fresh();
+      await submit("a", { do: "fail", kind: "bad-input" }, { event: "upload-1" });
+      await finish("a");
+      const told = await submit("a", { do: "fail", kind: "bad-input" }, { event: "upload-1" });
+      expect(told).toMatchObject({ status: "failed", deduplicated: true });
+      expect((await submit("a", { do: "succeed" }, { event: "upload-2" })).deduplicated).toBeUndefined();
+      expect(await finish("a")).toMatchObject({ status: "succeeded", attempts: [{}, {}] });
+      expect((await client.list("tasks-work")).tasks).toHaveLength(1);
     });
 
     it("what can help is tried again, and what cannot is not", async () => {
@@ -198,9 +211,13 @@ export function testTasks(name: string, make: () => Promise<TasksSubject>): void
     });
 
     it("logs are read, read on, and followed to the end of the run", async () => {
-      const { client, submit, finish, until } = await fresh();
+      const { client, submit, finish, until, readsLogs = true } = await fresh();
       await submit("a", { do: "log", lines: 30 });
       await finish("a");
+      if (!readsLogs) {
+        await expect(collect(client.logs("tasks-work", "a"))).rejects.toMatchObject({ kind: "refused" });
+        return;
+      }
       const lines = await collect(client.logs("tasks-work", "a"));
       expect(lines.map(({ message }) => message)).toEqual(Array.from({ length: 30 }, (_, n) => `line ${n + 1}`));
       expect(lines[4]).toMatchObject({ attempt: 1, level: "info", fields: { line: 5 } });

@@ -13,7 +13,7 @@ export const handler: Handler<SourceEvent, { readonly task: TaskSubmitter }, unk
   { links },
 ) => {
   const { id, payload } = toSubmit(event);
-  const options = event.type === "function.invoked" ? event.options : undefined;
+  const options = event.type === "function.invoked" ? event.options : { event: event.id };
   return links.task.submit(id, payload, { by: "dispatcher", ...options });
 };
 

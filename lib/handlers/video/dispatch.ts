@@ -24,7 +24,7 @@ export const handler: Handler<SourceEvent, DispatchLinks, TranscodeSettings, Tas
 ) => {
   if (event.type === "bucket.created" && isIgnored(event.key, event.size, settings)) return undefined;
   const { id, payload } = await toSubmit(event, links.uploads, settings);
-  const options = event.type === "function.invoked" ? event.options : undefined;
+  const options = event.type === "function.invoked" ? event.options : { event: event.id };
   return links.task.submit(id, payload, { by: "dispatcher", ...options });
 };
 

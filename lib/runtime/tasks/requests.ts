@@ -14,7 +14,7 @@ export function submitRequest(
   options: SubmitOptions,
   now: number,
 ): SubmitRequest {
-  const { tenant, lane = DEFAULT_LANE, priority = 0, tags = {}, deadline, by = "client" } = options;
+  const { tenant, lane = DEFAULT_LANE, priority = 0, tags = {}, deadline, event, by = "client" } = options;
   checkId(id);
   if (tenant !== undefined) checkLabel("tenant", tenant);
   checkLabel("lane", lane);
@@ -33,6 +33,7 @@ export function submitRequest(
     deadline: deadline === undefined ? undefined : timeOf("deadline", deadline),
     due,
     expires: keeps === undefined ? undefined : due + Math.round(keeps * 1000),
+    cause: event,
     by,
   };
 }

@@ -38,6 +38,8 @@ export interface TaskRow {
   readonly tries: number;
   /** Attempts the platform lost, since the budget was last filled. */
   readonly interruptions: number;
+  /** The event that asked for this round. */
+  readonly cause: string | undefined;
   /** How often the run has become final. */
   readonly outcomes: number;
   /** The last `--r<n>` made of this id. */

@@ -23,7 +23,8 @@ export const DELIVERY_RESERVE = 5 * 60_000;
 /** A stop that has not ended the attempt this long after its grace is asked again. */
 const STOP_SLACK = 30_000;
 
-const INTERRUPTED_BACKOFF = { first: 1, factor: 2, longest: 300 };
+/** Short: mostly somebody restarts a host, and waits for it. */
+const INTERRUPTED_BACKOFF = { first: 1, factor: 2, longest: 30 };
 
 /** What a submit asks for, with all defaults settled. */
 export interface SubmitRequest {
@@ -36,6 +37,7 @@ export interface SubmitRequest {
   readonly deadline: number | undefined;
   readonly due: number;
   readonly expires: number | undefined;
+  readonly cause: string | undefined;
   readonly by: string;
 }
 
@@ -82,7 +84,8 @@ export function submitted(request: SubmitRequest, payload: PackedBody, sequence:
 }
 
 /** Whether a run in this state answers a submit of its id, instead of starting a new round. */
-export const blocksId = ({ status }: TaskRow): boolean => status !== "failed" && status !== "expired";
+export const answers = ({ status, cause }: TaskRow, request: SubmitRequest): boolean =>
+  (status !== "failed" && status !== "expired") || (cause !== undefined && cause === request.cause);
 
 /** A failed or expired run whose id is submitted again: a new round, with attempts counting on. */
 export function resubmitted(

@@ -6,7 +6,7 @@ import type { TaskDefinition } from "./definition.ts";
 import { rerunId, splitRerun } from "./ids.ts";
 import { submitRequest } from "./requests.ts";
 import type { TaskRow } from "./row.ts";
-import { blocksId, event, resubmitted, type SubmitRequest, submitted } from "./steps.ts";
+import { answers, event, resubmitted, type SubmitRequest, submitted } from "./steps.ts";
 import type { TaskStore } from "./store.ts";
 import type { SubmitOptions } from "./task.ts";
 
@@ -44,7 +44,7 @@ export class Submits {
     const { store, changes, bodies, clock } = this.#world;
     // An event delivered three times puts its large payload into the bucket once.
     const known = bodies.isLarge("payload", text) ? await store.get(request.task, request.id) : undefined;
-    if (known && blocksId(known)) return this.#answer(known, request);
+    if (known && answers(known, request)) return this.#answer(known, request);
     const payload = await bodies.pack(request, "payload", text);
     const step = submitted(request, payload, this.#nextSequence(), clock.now());
     while (true) {
@@ -53,7 +53,7 @@ export class Submits {
         changes.announce(step.row);
         return { row: step.row, deduplicated: false };
       }
-      if (blocksId(existing)) {
+      if (answers(existing, request)) {
         await bodies.discard(step.row.claims, existing);
         return this.#answer(existing, request);
       }

@@ -106,6 +106,11 @@ export interface SubmitOptions {
   readonly deadline?: string;
   /** Makes a new run `<id>--r<n>` even if the id is known. @default the known run is answered */
   readonly again?: boolean;
+  /**
+   * The id of the event that asks, for whoever submits because of one. The same event told again is answered the run
+   * it started, even if that has failed since. @default nothing but the id tells
+   */
+  readonly event?: string;
   /** Who submits, for the run's history. @default client */
   readonly by?: string;
 }

@@ -479,7 +479,7 @@ describe("runs that change their place", () => {
         const text = JSON.stringify(String(number).repeat(9000));
         const info = { size: text.length, preview: text.slice(0, 1024) };
         const request = { task: "work", id: "a", tenant: undefined, lane: "default", priority: 0, tags: {} };
-        const times = { deadline: undefined, due: NOW, expires: undefined, by: "client" };
+        const times = { deadline: undefined, due: NOW, expires: undefined, cause: undefined, by: "client" };
         const step = submitted({ ...request, ...times }, { info, text }, number, NOW);
         return store.insert(step.row, step);
       }),

@@ -18,7 +18,7 @@ const SCHEMA = `
     tenant TEXT, lane TEXT NOT NULL, priority INTEGER NOT NULL, tags TEXT, deadline INTEGER,
     sequence INTEGER NOT NULL, submitted INTEGER NOT NULL, updated INTEGER NOT NULL, due INTEGER NOT NULL,
     expires INTEGER, lease INTEGER, keep INTEGER, round INTEGER NOT NULL, attempt INTEGER NOT NULL,
-    tries INTEGER NOT NULL, interruptions INTEGER NOT NULL, outcomes INTEGER NOT NULL, reruns INTEGER NOT NULL,
+    tries INTEGER NOT NULL, interruptions INTEGER NOT NULL, outcomes INTEGER NOT NULL, reruns INTEGER NOT NULL, cause TEXT,
     attempts TEXT, started INTEGER, ended INTEGER, progress REAL NOT NULL, progressMessage TEXT, error TEXT,
     payload TEXT NOT NULL, result TEXT, deliveries TEXT, claims TEXT,
     ready INTEGER, wake INTEGER
@@ -81,6 +81,7 @@ const FORMS: { readonly [Field in keyof TaskRow]: Form } = {
   interruptions: "plain",
   outcomes: "plain",
   reruns: "plain",
+  cause: "optional",
   attempts: "list",
   started: "optional",
   ended: "optional",
