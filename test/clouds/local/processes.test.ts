@@ -203,6 +203,17 @@ describe("the pool", () => {
     for (const [at] of spans) expect(spans.filter(([from, to]) => from <= at && at < to).length).toBeLessThanOrEqual(2);
   });
 
+  it("starts what has room, whatever has left the line in front of it", async () => {
+    const { define, functions } = makeHost({ most: 2 });
+    define("gone", `() => new Promise(() => {})`, { concurrency: 1, timeout: 1000 });
+    functions.invoke("gone", null).catch(() => {});
+    const waiting = functions.invoke("gone", null);
+    functions.remove("gone");
+    await expect(waiting).rejects.toMatchObject({ kind: "stopped" });
+    define("next", `async () => "fine"`);
+    expect(await functions.invoke("next", null)).toBe("fine");
+  });
+
   it("runs thousands of invocations through a few messages each", async () => {
     const { define, functions } = makeHost({ most: 2 });
     define("no-op", `async () => {}`);

@@ -187,6 +187,18 @@ describe("messages", () => {
     ).toBe(true);
   });
 
+  it("stay in the queue if their function has gone meanwhile", async () => {
+    const { define, deploy, queues, count, faults, functions, clock } = setUp();
+    deploy(queuePlan("jobs"), define("works", BATCHES, received(1)));
+    faults.add({ at: "queue.received", times: 1, delay: "5 seconds" });
+    queues.sendNow("jobs", "a");
+    await until("the delivery", () => count("jobs").inFlight === 1);
+    functions.remove("works");
+    deploy(queuePlan("jobs"));
+    await clock.advance("10 seconds");
+    expect(count("jobs")).toMatchObject({ ready: 1, inFlight: 0 });
+  });
+
   it("come twice by a fault", async () => {
     const { define, deploy, queues, count, lines, faults } = setUp();
     deploy(queuePlan("jobs"), define("works", BATCHES, received(2)));

@@ -47,7 +47,7 @@ interface Held {
   readonly release: () => void;
 }
 
-/** Before the next try after the journal refused a write, in milliseconds. */
+/** Before the next try after the journal refused a write or nothing came of an invocation, in milliseconds. */
 const PAUSE = 1000;
 
 /** Takes messages out of one queue for one function, in batches, and acknowledges those that succeeded. */
@@ -123,11 +123,20 @@ export class Poller {
 
   #begin(): void {
     const batch = this.#gathered.splice(0, this.#settings.batch);
-    const work = this.#deliver(batch).finally(() => {
-      this.#work.delete(work);
-      this.#options.agenda.wake();
-    });
+    const work = this.#deliver(batch)
+      .catch((error: unknown) => this.#pause(batch, error))
+      .finally(() => {
+        this.#work.delete(work);
+        this.#options.agenda.wake();
+      });
     this.#work.add(work);
+  }
+
+  /** Nothing came of the invocation, its function is gone for one: the messages go back, and are tried a little later. */
+  #pause(batch: readonly Held[], error: unknown): void {
+    this.#pausedUntil = this.#options.clock.now() + PAUSE;
+    for (const held of batch) this.#giveBack(held);
+    this.#options.onError?.(error);
   }
 
   async #deliver(batch: readonly Held[]): Promise<void> {

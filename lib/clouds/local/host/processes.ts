@@ -177,8 +177,10 @@ export class Processes {
       const pool = this.#pools.get(name);
       const lane = LANES.find((lane) => pool && pool.waiting[lane].length > 0 && this.#mayStart(pool, lane));
       const order = lane && pool?.waiting[lane].shift();
-      if (pool && LANES.some((lane) => pool.waiting[lane].length > 0)) this.#line.push(name);
-      passed = order ? 0 : passed + 1;
+      const isLeft = pool !== undefined && LANES.some((lane) => pool.waiting[lane].length > 0);
+      if (isLeft) this.#line.push(name);
+      if (order) passed = 0;
+      else if (isLeft) passed += 1;
       if (pool && order) void this.#start(name, pool, order);
     }
   }
