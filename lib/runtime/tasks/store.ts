@@ -41,15 +41,18 @@ export interface TaskStore {
   /**
    * Moves waiting runs that are due and not expired to running, by the step `started`: highest priority first, then
    * earliest due, then first submitted. Never more than the cap hold a slot (rows `running` or `stopping`, whether
-   * their lease lapsed or not), however many claim at once: where rows cannot be counted and changed at once, under a
-   * lock of the task.
+   * their lease lapsed or not), however many claim at once: where rows cannot be counted and changed at once, by slots
+   * that can be taken once.
    */
   claim(task: string, options: ClaimOptions): Promise<readonly TaskRow[]>;
   /** Notes how far an attempt is, if it is the current one and holds a slot; the row keeps its version. */
   progress(attempt: AttemptRef, fraction: number, message: string | undefined): Promise<boolean>;
   /** In the order of submits. A cursor stays good while rows change. @throws `refused` for a cursor not from here */
   list(task: string, filter: TaskFilter): Promise<RowPage>;
-  /** Rows of every task that somebody must look at by now (`wakeOf`), the longest overdue first. */
+  /**
+   * Rows of every task that somebody must look at by now (`wakeOf`), the longest overdue first. A run whose retention
+   * is over may instead be forgotten by the store itself, if nothing of it lies elsewhere.
+   */
   due(now: number, limit: number): Promise<readonly TaskRow[]>;
   /** When `due` or a delayed start has something next. */
   nextDue(): Promise<number | undefined>;

@@ -105,57 +105,74 @@ const LONGER = 7 * 86_400_000;
  */
 export function moveEntries(
   world: EntryWorld,
-  from: { readonly row: TaskRow; readonly keys: Keys } | undefined,
+  from: Placed | undefined,
   row: TaskRow,
   lasts: boolean,
   slot?: HeldRef,
 ): Moves {
-  const { partitions } = world;
-  const { task, id } = row;
   const puts: NewEntry[] = [];
-  const make = (name: KeyName, all: readonly string[], order: string, more: object, expires?: number): EntryRef => {
-    const nonce = world.nonce();
-    const ref = { partition: partitions.of(all, id), sort: `${order}.${nonce}`, nonce };
-    const value: Entry = { id, version: row.version, put: world.now(), nonce, ...more };
+  const make = maker(world, row, puts);
+  const wait = isWaiting(row) ? waitKey(from, row, make) : undefined;
+  const held = isHeld(row) ? (slot ?? from?.keys.held ?? make("held", labelOf(row.id), { at: row.lease })) : undefined;
+  const wake = wakeKey(from, row, lasts, make);
+  const keys: Keys = {
+    ...(wait && { wait }),
+    ...(held && { held }),
+    ...(wake && { wake }),
+    ...listKey(from, row, lasts, make),
+  };
+  return { keys, puts, drops: from ? dropped(from.keys, keys) : [] };
+}
+
+/** A run and its entries. */
+interface Placed {
+  readonly row: TaskRow;
+  readonly keys: Keys;
+}
+
+type Make = (name: KeyName, order: string, more?: object, expires?: number) => EntryRef;
+
+/** Makes entries of the run, each with a key of its own. */
+function maker({ partitions, nonce: makeNonce, now }: EntryWorld, row: TaskRow, puts: NewEntry[]): Make {
+  const { task, id, version } = row;
+  const among: Readonly<Record<KeyName, () => readonly string[]>> = {
+    wait: () => partitions.waiting(task),
+    held: () => partitions.held(task),
+    wake: () => partitions.waking(task),
+    open: () => partitions.listed(task, "open"),
+    ended: () => partitions.listed(task, listGroupOf(row.status)),
+  };
+  return (name, order, more = {}, expires) => {
+    const nonce = makeNonce();
+    const ref = { partition: partitions.of(among[name](), id), sort: `${order}.${nonce}`, nonce };
+    const value: Entry = { id, version, put: now(), nonce, ...more };
     puts.push({ name, ref, value, ...(expires !== undefined && { expires }) });
     return ref;
   };
+}
 
-  const keys: { -readonly [Name in keyof Keys]: Keys[Name] } = {};
-  if (isWaiting(row)) {
-    const expires = startBefore(row);
-    const isSame = from && waitOrder(from.row) === waitOrder(row) && startBefore(from.row) === expires;
-    keys.wait =
-      (isSame ? from.keys.wait : undefined) ??
-      make("wait", partitions.waiting(task), waitOrder(row), expires === undefined ? {} : { expires });
-  }
-  if (isHeld(row)) {
-    keys.held = slot ?? from?.keys.held ?? make("held", partitions.held(task), labelOf(id), { at: row.lease });
-  }
+function waitKey(from: Placed | undefined, row: TaskRow, make: Make): EntryRef {
+  const expires = startBefore(row);
+  const isSame = from && waitOrder(from.row) === waitOrder(row) && startBefore(from.row) === expires;
+  const kept = isSame ? from.keys.wait : undefined;
+  return kept ?? make("wait", waitOrder(row), expires === undefined ? {} : { expires });
+}
+
+function wakeKey(from: Placed | undefined, row: TaskRow, lasts: boolean, make: Make): Keys["wake"] {
   const at = wakeTime(row, lasts);
-  if (at !== undefined) {
-    const known = from?.keys.wake;
-    keys.wake = known?.at === at ? known : { ...make("wake", partitions.waking(task), wakeOrder(at, id), {}), at };
-  }
-  const place = listOrder(row.sequence, id);
-  const isSamePlace = from?.row.sequence === row.sequence;
-  const listed = {
-    sequence: row.sequence,
-    submitted: row.submitted,
-    ...(row.tenant !== undefined && { tenant: row.tenant }),
-    tags: row.tags,
-  };
-  if (isFinal(row.status)) {
-    const isSame = isSamePlace && from?.row.status === row.status;
-    const expires = lasts ? row.keep! + LONGER : row.keep!;
-    keys.ended =
-      (isSame ? from?.keys.ended : undefined) ??
-      make("ended", partitions.listed(task, listGroupOf(row.status)), place, listed, expires);
-  } else {
-    keys.open =
-      (isSamePlace ? from?.keys.open : undefined) ?? make("open", partitions.listed(task, "open"), place, listed);
-  }
-  return { keys, puts, drops: from ? dropped(from.keys, keys) : [] };
+  if (at === undefined) return undefined;
+  const kept = from?.keys.wake;
+  return kept?.at === at ? kept : { ...make("wake", wakeOrder(at, row.id)), at };
+}
+
+function listKey(from: Placed | undefined, row: TaskRow, lasts: boolean, make: Make): Pick<Keys, "open" | "ended"> {
+  const { id, sequence, submitted, tenant, tags, status } = row;
+  const listed = { sequence, submitted, ...(tenant !== undefined && { tenant }), tags };
+  const order = listOrder(sequence, id);
+  const kept = from?.row.sequence === sequence ? from : undefined;
+  if (!isFinal(status)) return { open: kept?.keys.open ?? make("open", order, listed) };
+  const ended = kept?.row.status === status ? kept.keys.ended : undefined;
+  return { ended: ended ?? make("ended", order, listed, lasts ? row.keep! + LONGER : row.keep!) };
 }
 
 /**
