@@ -39,7 +39,11 @@ const RULES: Readonly<Record<string, Rule>> = {
     packages: ["croner", "chokidar", "zod"],
     isLight: true,
   },
-  "own client": { imports: ["runtime", "shared", "own env"], types: ["parts", "own host"], isLight: true },
+  "own client": {
+    imports: ["runtime", "shared", "own env", "own runtime"],
+    types: ["parts", "own host"],
+    isLight: true,
+  },
   "own dev": {
     imports: ["own host", "own client", "own env", "support", "bundle", "program", "parts", "runtime", "shared"],
     packages: ["chokidar"],

@@ -25,11 +25,15 @@ export interface Archive {
  * Zips files, by path: the same bytes from the same files on every machine, so that a deployment uploads only what
  * has changed. An archive that is there already is used again.
  */
-export async function archive(files: Readonly<Record<string, ArchivedFile>>, folder: string): Promise<Archive> {
+export async function archive(
+  files: Readonly<Record<string, ArchivedFile>>,
+  folder: string,
+  { level = 9 }: { /** 1 is quick, 9 is small. @default 9 */ readonly level?: 1 | 9 } = {},
+): Promise<Archive> {
   const sorted = Object.entries(files).sort(([one], [other]) => (one < other ? -1 : 1));
   const hash = hashOf(sorted);
   const file = resolve(folder, `${hash}.zip`);
-  if (!existsSync(file)) await publish(file, zipSync(toZippable(sorted), { level: 9 }));
+  if (!existsSync(file)) await publish(file, zipSync(toZippable(sorted), { level }));
   return { file, hash, bytes: (await stat(file)).size };
 }
 

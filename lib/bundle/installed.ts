@@ -41,7 +41,12 @@ export async function installedFiles(
   }
 }
 
-async function npmInstall(folder: string, options: readonly string[], packages: readonly string[]): Promise<void> {
+/** Installs what the folder's manifest names. @throws BundleError with what npm says */
+export async function npmInstall(
+  folder: string,
+  options: readonly string[],
+  packages: readonly string[],
+): Promise<void> {
   const quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--omit=dev"];
   try {
     await promisify(execFile)("npm", ["install", ...quiet, ...options], { cwd: folder, maxBuffer: 2 ** 24 });

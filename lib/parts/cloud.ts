@@ -4,7 +4,7 @@ import { physicalName } from "../shared/name.ts";
 import type { Problem } from "../shared/problem.ts";
 import { checkParts } from "./check.ts";
 import type { Built, Part } from "./part.ts";
-import type { CloudKind, CloudPlan, ConstructPlan, PartKind, Plan, PlanOf } from "./plan.ts";
+import type { CloudKind, CloudPlan, ConstructPlan, PartKind, PartPlan, Plan, PlanOf } from "./plan.ts";
 import type { Support } from "./support.ts";
 
 /** Where a part is built: its names, its parent, and the parts it is linked to. */
@@ -12,8 +12,15 @@ export interface Scope {
   readonly name: string;
   /** `parent` and aliases for every raw resource of the part. */
   readonly options: pulumi.CustomResourceOptions;
-  /** The name to give the cloud, by the service's rule. */
-  physicalName(rule: NameRule): string;
+  /**
+   * The name to give the cloud, by the service's rule.
+   *
+   * @param part another part of the stack, built or not. @default this one
+   * @param suffix for what is made beside the part. @default none
+   */
+  physicalName(rule: NameRule, part?: string, suffix?: string): string;
+  /** What a part of the same stack declares, built or not. */
+  plan(name: string): PartPlan;
   /** A part of the same stack, built before this one. */
   part(name: string): Part;
 }
@@ -65,15 +72,18 @@ export class Cloud extends pulumi.ComponentResource {
   /** @internal the scope a part is built in */
   scope(part: Part, parent: pulumi.Resource): Scope {
     const owner = { account: this.#account, project: pulumi.getProject(), stack: pulumi.getStack() };
+    const find = (name: string): Part => {
+      const found = this.parts.get(name);
+      if (!found) throw new Error(`${part.name}: there is no part "${name}" on ${this.plan.name}`);
+      return found;
+    };
     return {
       name: part.name,
       options: { parent },
-      physicalName: (rule) => physicalName(part.plan.stem, owner, rule),
-      part: (name) => {
-        const found = this.parts.get(name);
-        if (!found) throw new Error(`${part.name}: there is no part "${name}" on ${this.plan.name}`);
-        return found;
-      },
+      physicalName: (rule, name = part.name, suffix = "") =>
+        physicalName(`${find(name).plan.stem}${suffix && `-${suffix}`}`, owner, rule),
+      plan: (name) => find(name).plan,
+      part: find,
     };
   }
 
@@ -108,14 +118,16 @@ export const planOf = (clouds: readonly Cloud[]): Plan => ({
 export interface Evaluation {
   readonly clouds: Cloud[];
   readonly problems: Problem[];
+  /** Whether parts are built too; else they only get their names. */
+  readonly builds: boolean;
 }
 const EVALUATION = Symbol.for("millrace.evaluation");
 
 export const evaluation = (): Evaluation | undefined => (globalThis as { [EVALUATION]?: Evaluation })[EVALUATION];
 
 /** From here on, programs of this process are evaluated. */
-export function startEvaluation(): Evaluation {
-  const started: Evaluation = { clouds: [], problems: [] };
+export function startEvaluation({ builds = true }: { readonly builds?: boolean } = {}): Evaluation {
+  const started: Evaluation = { clouds: [], problems: [], builds };
   (globalThis as { [EVALUATION]?: Evaluation })[EVALUATION] = started;
   return started;
 }

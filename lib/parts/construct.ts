@@ -8,6 +8,7 @@ import { type AnyFunctionSpec, type FunctionSpec, functionPlan } from "./functio
 import { type MonitorSpec, monitorPlan } from "./monitor.ts";
 import {
   type Bucket,
+  type Built,
   type FunctionPart,
   type Monitor,
   Part,
@@ -181,5 +182,8 @@ export abstract class Construct extends pulumi.ComponentResource {
   }
 }
 
-const buildPart = <Kind extends PartKind>(cloud: Cloud, part: Part<PlanOf<Kind>>, parent: Construct) =>
-  cloud.driver.build[part.kind as Kind](cloud.scope(part, parent), part.plan);
+/** Where only the plan is wanted, a part is found by its name: no account is asked, nothing is bundled. */
+const buildPart = <Kind extends PartKind>(cloud: Cloud, part: Part<PlanOf<Kind>>, parent: Construct): Built =>
+  evaluation()?.builds === false
+    ? { id: pulumi.output(part.name), address: { name: pulumi.output(part.name) }, resources: {} }
+    : cloud.driver.build[part.kind as Kind](cloud.scope(part, parent), part.plan);

@@ -35,7 +35,7 @@ export interface EvaluationReport {
 }
 const REPORT = 3;
 
-const evaluation = startEvaluation();
+const evaluation = startEvaluation({ builds: false });
 const inputs = loadUserPrograms();
 const warnings: string[] = [];
 const exit = process.exit.bind(process);

@@ -1,5 +1,5 @@
 import { tmpdir } from "node:os";
-import { systemClock } from "../../../runtime/clock.ts";
+import { type Clock, systemClock } from "../../../runtime/clock.ts";
 import type { Deployment } from "../../../runtime/deployment.ts";
 import type { SourceEvent } from "../../../runtime/events.ts";
 import type { Run } from "../../../runtime/handler.ts";
@@ -26,12 +26,26 @@ export interface FunctionContext {
 /** What Function Compute calls: bytes in, JSON out. Failures are thrown, so that the service tries again. */
 export type FunctionHandler = (event: Uint8Array, context: FunctionContext) => Promise<Uint8Array>;
 
+/** What is around a function; a test has its own. */
+interface Surroundings {
+  readonly variables: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  /** Takes a line of the log. */
+  readonly write: (line: string) => void;
+}
+
+const REAL: Surroundings = {
+  variables: process.env,
+  clock: systemClock,
+  write: (line) => void process.stdout.write(`${line}\n`),
+};
+
 /** Runs a function on Function Compute: called by the bundle when it is loaded. */
-export function start(deployment: Deployment): FunctionHandler {
-  const environment = readEnvironment(process.env);
+export function start(deployment: Deployment, around: Surroundings = REAL): FunctionHandler {
+  const environment = readEnvironment(around.variables);
   return async (event, context) => {
     const call = OWN_TASK in deployment.ports ? readAttemptCall(parse(Buffer.from(event).toString("utf8"))) : undefined;
-    const host = new FunctionHost(deployment, environment, context);
+    const host = new FunctionHost(deployment, environment, context, around);
     return call ? host.work(call) : host.serve(event);
   };
 }
@@ -41,18 +55,20 @@ class FunctionHost {
   readonly #deployment: Deployment;
   readonly #environment: Environment;
   readonly #context: FunctionContext;
+  readonly #around: Surroundings;
   readonly #deadline: number;
 
-  constructor(deployment: Deployment, environment: Environment, context: FunctionContext) {
+  constructor(deployment: Deployment, environment: Environment, context: FunctionContext, around: Surroundings) {
     this.#deployment = deployment;
     this.#environment = environment;
     this.#context = context;
-    this.#deadline = systemClock.now() + context.function.timeout * 1000;
+    this.#around = around;
+    this.#deadline = around.clock.now() + context.function.timeout * 1000;
   }
 
   async serve(bytes: Uint8Array): Promise<Uint8Array> {
     const { requestId } = this.#context;
-    const now = new Date(systemClock.now()).toISOString();
+    const now = new Date(this.#around.clock.now()).toISOString();
     const events = toEvents(bytes, { requestId, now, sources: this.#environment.sources });
     const run: Run = { id: requestId, attempt: 1, deadline: this.#deadline, progress: () => {} };
     return toAnswer(await this.#invoke(events, run));
@@ -61,19 +77,18 @@ class FunctionHost {
   /** Runs one attempt of the function's own task, and reports its progress and its end. */
   async work(call: AttemptCall): Promise<Uint8Array> {
     const { region } = this.#environment;
-    const log = jsonLog({
-      clock: systemClock,
-      write,
-      fields: { run: call.id, task: call.task, attempt: call.attempt },
-    });
+    const { clock, write } = this.#around;
+    const log = jsonLog({ clock, write, fields: { run: call.id, task: call.task, attempt: call.attempt } });
     // Not the handler's signal: what became of the attempt is reported after that has aborted.
     const { signal } = new AbortController();
-    const world = { signal, clock: systemClock, log, files: tmpdir(), region, credentials: this.#credentials };
+    const world = { signal, clock, log, files: tmpdir(), region, credentials: this.#credentials };
     const module = await this.#deployment.ports[OWN_TASK]!();
     const host = (await module.port(this.#environment.links[OWN_TASK]!, world as never)) as AttemptHost;
-    const outcome = await workAttempt(call, host, systemClock, async (event, run, stop) =>
+    const outcome = await workAttempt(call, host, clock, async (event, run, stop) =>
       toOutcome(await this.#invoke([event], { ...run, deadline: Math.min(run.deadline, this.#deadline) }, stop)),
     );
+    // The service is to know too: its own state and count of errors, and what it answers when it is asked.
+    if ("error" in outcome) throw toThrown(outcome.error);
     return Buffer.from(JSON.stringify(outcome));
   }
 
@@ -88,15 +103,14 @@ class FunctionHost {
         return connect(this.#deployment.ports, linked, more);
       },
       tools,
-      write,
+      write: this.#around.write,
       level: logLevel,
+      clock: this.#around.clock,
     });
   }
 
   #credentials = (): Credentials => this.#context.credentials;
 }
-
-const write = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** @throws the first failure, which tells of the others */
 function toAnswer({ results, failures }: Served): Uint8Array {

@@ -28,6 +28,11 @@ export class FakeSmq {
     for (const name of Object.keys(queues)) this.#queues.set(name, []);
   }
 
+  /** What lies in a queue, received or not. */
+  bodies(queue: string): readonly string[] {
+    return this.#queues.get(queue)!.map(({ body }) => body);
+  }
+
   async #answer(request: FakeRequest): Promise<FakeAnswer> {
     if (!isSigned(request)) return error(403, "SignatureDoesNotMatch");
     const [, queue = ""] = /^\/queues\/([^/]+)\/messages$/.exec(request.path) ?? [];

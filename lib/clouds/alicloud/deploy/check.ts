@@ -1,0 +1,107 @@
+import type { Part } from "../../../parts/part.ts";
+import type { FunctionPlan, PartPlan } from "../../../parts/plan.ts";
+import type { Problem } from "../../../shared/problem.ts";
+import type { AlicloudSettings } from "./shared.ts";
+import { DEFAULT_TOOLS } from "./tools.ts";
+
+/** https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/configure-environment-variables */
+const ENVIRONMENT_BYTES = 4096;
+
+/** What only this cloud refuses, and no bound in its support data can say. */
+export const checkAlicloud = (
+  settings: AlicloudSettings,
+  parts: readonly Part[],
+  find: (name: string) => PartPlan | undefined,
+): readonly Problem[] => parts.flatMap(({ plan }) => checkPart(settings, plan, find));
+
+function checkPart(
+  settings: AlicloudSettings,
+  plan: PartPlan,
+  find: (name: string) => PartPlan | undefined,
+): readonly Problem[] {
+  const { contactGroups, kmsInstance, existing, tools } = settings;
+  switch (plan.kind) {
+    case "function":
+      return [
+        ...plan.tools
+          .filter((tool) => !(tool in DEFAULT_TOOLS) && !tools?.[tool] && existing?.layers?.[tool] === undefined)
+          .map((tool) => ({
+            path: `${plan.name}.tools`,
+            message: `nobody says where "${tool}" comes from: alicloud({ tools: { "${tool}": { url, sha256 } } })`,
+            allowed: `${Object.keys(DEFAULT_TOOLS).join(", ")}, and what the cloud's settings name`,
+          })),
+        ...checkEnvironment(plan, find),
+      ];
+    case "monitor":
+      return plan.alarms.length > 0 && contactGroups === undefined
+        ? [
+            {
+              path: `${plan.name}.alarms`,
+              message:
+                'alarms go to contact groups of CloudMonitor, by name: alicloud({ contactGroups: ["operators"] }), or contactGroups: [] for no alarms',
+            },
+          ]
+        : [];
+    case "secret":
+      return plan.config !== undefined && !kmsInstance
+        ? [
+            {
+              path: `${plan.name}.config`,
+              message:
+                "a new secret lies in a KMS instance, which is bought: name yours by alicloud({ kmsInstance: { id, key } }), or a secret you have by existing",
+            },
+          ]
+        : [];
+    case "volume":
+      return plan.existing !== undefined && !existing?.network
+        ? [
+            {
+              path: `${plan.name}.existing`,
+              message:
+                "a file system you have is in a network of yours: name it by alicloud({ existing: { network: { vpc, vswitch, securityGroup } } })",
+            },
+          ]
+        : [];
+    default:
+      return [];
+  }
+}
+
+/** With each name as long as its rule allows: what fits now fits whatever the stack is called. */
+function checkEnvironment(plan: FunctionPlan, find: (name: string) => PartPlan | undefined): readonly Problem[] {
+  const own = Object.entries(plan.environment).reduce((sum, [name, value]) => sum + bytesOf(name) + bytesOf(value), 0);
+  const task = plan.role?.duty === "worker" ? find(plan.role.task) : undefined;
+  const links = Object.entries(plan.links).map(([name, { part }]) => bytesOf(name) + addressBytes(find(part)));
+  const bytes = [own, BASE, ...links, ...(task ? [addressBytes(task)] : [])].reduce((sum, one) => sum + one);
+  if (bytes <= ENVIRONMENT_BYTES) return [];
+  return [
+    {
+      path: `${plan.name}.links`,
+      message: "the environment of a function holds the addresses of its links, and Function Compute allows 4 KB of it",
+      given: `up to ${bytes} bytes`,
+      allowed: `at most ${ENVIRONMENT_BYTES} bytes: link fewer parts, or shorten environment`,
+    },
+  ];
+}
+
+const bytesOf = (text: string): number => Buffer.byteLength(text) + 2;
+
+/** Region, account, log level, tools and sources. */
+const BASE = 500;
+
+/** Names at their longest, and the JSON around them. */
+function addressBytes(plan: PartPlan | undefined): number {
+  const name = plan?.name.length ?? 0;
+  switch (plan?.kind) {
+    case "bucket":
+      return name + 63 + 90;
+    case "queue":
+      return name + 120 + 110;
+    case "table":
+      return name + 255 + 120;
+    case "task":
+      return 2 * JSON.stringify(plan).length + 5 * 64 + 120 * (plan.onSuccess.length + plan.onFailure.length) + 500;
+    default:
+      return name + 64 + 110;
+  }
+}

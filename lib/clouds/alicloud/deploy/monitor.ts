@@ -1,0 +1,104 @@
+import * as alicloud from "@pulumi/alicloud";
+import * as pulumi from "@pulumi/pulumi";
+import type { Scope } from "../../../parts/cloud.ts";
+import type { Built } from "../../../parts/part.ts";
+import type { AlarmPlan, MonitorPlan } from "../../../parts/plan.ts";
+import { FUNCTION_NAME, functionArn, queueArn } from "./permissions.ts";
+import type { Site } from "./shared.ts";
+
+/** Periods that CloudMonitor knows, in seconds. */
+const PERIODS = [60, 300, 900, 3600] as const;
+
+/** A metric of CloudMonitor. */
+interface Metric {
+  readonly project: string;
+  readonly metric: string;
+  readonly statistics: "Sum" | "Average" | "Maximum";
+}
+
+/**
+ * Where each number is found. https://www.alibabacloud.com/help/en/functioncompute/fc/monitoring-metrics-1 and
+ * https://www.alibabacloud.com/help/en/mns/user-guide/monitoring-metrics
+ */
+const METRICS = {
+  failures: { project: "acs_fc", metric: "FunctionFunctionErrors", statistics: "Sum" },
+  duration: { project: "acs_fc", metric: "FunctionLatencyMax", statistics: "Maximum" },
+  messages: { project: "acs_mns_new", metric: "ActiveMessages", statistics: "Maximum" },
+  age: { project: "acs_mns_new", metric: "OldestMessageAge", statistics: "Maximum" },
+} as const satisfies Record<AlarmPlan["metric"], Metric>;
+
+/**
+ * Alarms of CloudMonitor, to the contact groups of the settings and to queues and functions.
+ *
+ * @see https://www.alibabacloud.com/help/en/cms/cloudmonitor-1-0/developer-reference/api-cms-2019-01-01-putresourcemetricrule
+ */
+export function monitor(site: Site, scope: Scope, { alarms, notify }: MonitorPlan): Built {
+  const groups = site.settings.contactGroups ?? [];
+  const targets = notify.map(({ kind, name }, index) => ({
+    targetId: String(index + 1),
+    level: "Critical",
+    arn:
+      kind === "queue"
+        ? queueArn(site, scope.part(name).id)
+        : functionArn(site, scope.physicalName(FUNCTION_NAME, name)),
+  }));
+  const made =
+    groups.length === 0
+      ? []
+      : alarms.map((alarm) => [nameOf(alarm), alarmOf(site, scope, alarm, groups, targets)] as const);
+  return { id: pulumi.output(scope.name), address: {}, resources: Object.fromEntries(made) };
+}
+
+const nameOf = ({ part, metric }: AlarmPlan): string => `${part}-${metric}`;
+
+function alarmOf(
+  site: Site,
+  scope: Scope,
+  alarm: AlarmPlan,
+  contactGroups: readonly string[],
+  targets: alicloud.types.input.cms.AlarmTarget[],
+) {
+  const { project, metric, statistics } = METRICS[alarm.metric];
+  return site.make(
+    alicloud.cms.Alarm,
+    `${scope.name}-${nameOf(alarm)}`,
+    {
+      name: `${scope.physicalName(ALARM_NAME)}-${nameOf(alarm)}`,
+      project,
+      metric,
+      metricDimensions: dimensionsOf(site, scope, alarm),
+      // The next longer one that CloudMonitor counts in.
+      period: PERIODS.find((period) => period >= alarm.period) ?? 3600,
+      contactGroups: [...contactGroups],
+      escalationsCritical: {
+        statistics,
+        comparisonOperator: ">",
+        // Functions count in milliseconds.
+        threshold: String(alarm.metric === "duration" ? alarm.above * 1000 : alarm.above),
+        times: 1,
+      },
+      ...(targets.length > 0 && { targets }),
+      tags: site.tags(scope.name),
+    },
+    scope.options,
+  );
+}
+
+/** A task's numbers are its worker's. */
+function dimensionsOf(site: Site, scope: Scope, { part, metric }: AlarmPlan): pulumi.Output<string> {
+  const plan = scope.plan(part);
+  const isQueue = metric === "messages" || metric === "age";
+  const name = isQueue
+    ? scope.part(part).id
+    : pulumi.output(scope.physicalName(FUNCTION_NAME, plan.kind === "task" ? plan.worker : part));
+  return pulumi
+    .all([name, site.account])
+    .apply(([name, userId]) =>
+      JSON.stringify([
+        isQueue ? { userId, region: site.region, queue: name } : { userId, region: site.region, functionName: name },
+      ]),
+    );
+}
+
+/** https://www.alibabacloud.com/help/en/cms/cloudmonitor-1-0/developer-reference/api-cms-2019-01-01-putresourcemetricrule */
+const ALARM_NAME = { max: 60, allowed: /[A-Za-z0-9-]/ } as const;

@@ -1,0 +1,122 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Scope } from "../../../parts/cloud.ts";
+import { DEFAULTS } from "../../../parts/defaults.ts";
+import type { Built } from "../../../parts/part.ts";
+import type { FunctionPlan, SchedulePlan, TaskPlan } from "../../../parts/plan.ts";
+import type { LinkAddress } from "../../../runtime/deployment.ts";
+import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
+import { runtimeFile } from "./code.ts";
+import { functionOf } from "./function.ts";
+import { FUNCTION_NAME, keeperName, ownTaskGrants } from "./permissions.ts";
+import type { Site } from "./shared.ts";
+
+/** The keeper comes round once a minute: what nobody else saw is at most that late. */
+const KEEPER_SECONDS = 60;
+
+/**
+ * A task: its rows in the region's task table, its attempts as asynchronous tasks of the worker, and the keeper, a
+ * function that looks after what no other process is there to see.
+ *
+ * @see https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/async-task
+ */
+export function task(site: Site, scope: Scope, plan: TaskPlan): Built {
+  const address = taskAddress(site, scope, plan);
+  const keeper = keeperOf(site, scope, plan, address);
+  const { kind: _kind, part: _part, ...fields } = addressFields(site, scope, plan);
+  return {
+    id: pulumi.output(plan.name),
+    address: Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, pulumi.output(value)])),
+    resources: Object.fromEntries(
+      Object.entries(keeper.resources).map(([name, resource]) => [`keeper-${name}`, resource]),
+    ),
+  };
+}
+
+/** Where the task lies, for those who submit, work, control and look after it; it need not be built yet. */
+export const taskAddress = (site: Site, scope: Scope, plan: TaskPlan): pulumi.Output<LinkAddress> =>
+  pulumi
+    .all(addressFields(site, scope, plan))
+    .apply((fields): LinkAddress => ({ ...fields, part: plan.name, kind: "task" }));
+
+function addressFields(site: Site, scope: Scope, plan: TaskPlan) {
+  const destinations = [...plan.onSuccess, ...plan.onFailure];
+  const named = (kind: "queue" | "function") => destinations.filter((one) => one.kind === kind).map(({ name }) => name);
+  const queues = pulumi.all(Object.fromEntries(named("queue").map((name) => [name, scope.part(name).id])));
+  const functions = named("function").map((name) => [name, scope.physicalName(FUNCTION_NAME, name)]);
+  const { project, store } = site.logs;
+  return {
+    kind: "task",
+    part: plan.name,
+    definition: JSON.stringify(definitionOf(plan)),
+    instance: site.tables,
+    table: site.taskTable,
+    claims: site.artifacts,
+    worker: scope.physicalName(FUNCTION_NAME, plan.worker),
+    dispatcher: scope.physicalName(FUNCTION_NAME, plan.dispatcher),
+    keeper: keeperName(scope, plan),
+    queues: queues.apply((names) => JSON.stringify(names)),
+    functions: JSON.stringify(Object.fromEntries(functions)),
+    account: site.account,
+    region: site.region,
+    logs: pulumi.interpolate`${project}/${store}`,
+  };
+}
+
+/** Of the plan what the task's core asks for. */
+function definitionOf(plan: TaskPlan): TaskDefinition {
+  const { name, timeout, grace, attempts, backoff, concurrency, expires, retention, onSuccess, onFailure } = plan;
+  return {
+    ...{ name, timeout, grace, attempts, backoff, retention, onSuccess, onFailure },
+    ...(concurrency !== undefined && { concurrency }),
+    ...(expires !== undefined && { expires }),
+  };
+}
+
+function keeperOf(site: Site, scope: Scope, plan: TaskPlan, address: pulumi.Output<LinkAddress>): Built {
+  const name = `${plan.name}-keep`;
+  const keeper: FunctionPlan = {
+    kind: "function",
+    name,
+    stem: `${plan.stem}-keep`,
+    construct: plan.construct,
+    cloud: plan.cloud,
+    handler: { id: "tasks/keep" },
+    code: {},
+    links: {},
+    settings: {},
+    sources: [{ type: "schedule.fired", schedule: name }],
+    timeout: 2 * KEEPER_SECONDS,
+    memory: DEFAULTS.functionMemory,
+    disk: DEFAULTS.functionDisk,
+    cpu: DEFAULTS.functionCpu,
+    attempts: DEFAULTS.attempts,
+    backoff: DEFAULTS.backoff,
+    tools: [],
+    install: [],
+    environment: {},
+  };
+  const schedule: SchedulePlan = {
+    kind: "schedule",
+    name,
+    stem: keeper.stem,
+    construct: plan.construct,
+    cloud: plan.cloud,
+    timing: { every: KEEPER_SECONDS },
+    enabled: true,
+  };
+  const inside: Scope = {
+    ...scope,
+    name,
+    physicalName: (rule, part, suffix) =>
+      part === undefined || part === name
+        ? scope.physicalName(rule, plan.name, suffix ? `keep-${suffix}` : "keep")
+        : scope.physicalName(rule, part, suffix),
+    plan: (other) => (other === name ? schedule : scope.plan(other)),
+  };
+  return functionOf(site, inside, keeper, {
+    name: keeperName(scope, plan),
+    links: { tasks: { port: runtimeFile("keeper"), address } },
+    grants: ownTaskGrants(site, scope, plan),
+    sources: keeper.sources,
+  });
+}

@@ -1,0 +1,93 @@
+import { readFileSync } from "node:fs";
+import * as pulumi from "@pulumi/pulumi";
+import { unzipSync } from "fflate";
+import { type AlicloudSettings, alicloud } from "../../../lib/clouds/alicloud/index.ts";
+import type { Cloud } from "../../../lib/parts/cloud.ts";
+import { type MockTable, type RegisteredResource, typedMocks } from "../../../lib/program/mocks.ts";
+
+export const ACCOUNT = "1234567890123456";
+export const REGION = "cn-hangzhou";
+
+const named = (field: string, outputs: MockTable[string]["outputs"] = () => ({})): MockTable[string] => ({
+  id: (_, inputs) => String(inputs[field]),
+  outputs,
+});
+
+/** What the provider answers beside its inputs. */
+const TABLE: MockTable = {
+  "alicloud:oss/bucket:Bucket": named("bucket"),
+  "alicloud:oss/bucketObject:BucketObject": named("key"),
+  "alicloud:message/serviceQueue:ServiceQueue": named("queueName"),
+  "alicloud:fc/v3Function:V3Function": named("functionName"),
+  "alicloud:fc/v3Trigger:V3Trigger": named("triggerName"),
+  "alicloud:fc/v3AsyncInvokeConfig:V3AsyncInvokeConfig": named("functionName"),
+  "alicloud:fc/v3ConcurrencyConfig:V3ConcurrencyConfig": named("functionName"),
+  "alicloud:fc/v3LayerVersion:V3LayerVersion": named("layerName", (_, { layerName }) => ({
+    layerVersionArn: `acs:fc:${REGION}:${ACCOUNT}:layers/${layerName}/versions/1`,
+  })),
+  "alicloud:ram/role:Role": named("roleName", (_, { roleName }) => ({
+    arn: `acs:ram::${ACCOUNT}:role/${String(roleName).toLowerCase()}`,
+  })),
+  "alicloud:ram/policy:Policy": named("policyName", () => ({ type: "Custom" })),
+  "alicloud:ram/rolePolicyAttachment:RolePolicyAttachment": named("policyName"),
+  "alicloud:log/project:Project": named("projectName"),
+  "alicloud:log/store:Store": named("logstoreName"),
+  "alicloud:log/storeIndex:StoreIndex": named("logstore"),
+  "alicloud:ots/instance:Instance": named("name"),
+  "alicloud:ots/table:Table": named("tableName"),
+  "alicloud:kms/secret:Secret": named("secretName"),
+  "alicloud:nas/fileSystem:FileSystem": named("description"),
+  "alicloud:nas/accessGroup:AccessGroup": named("accessGroupName"),
+  "alicloud:nas/accessRule:AccessRule": named("accessGroupName"),
+  "alicloud:nas/mountTarget:MountTarget": named("fileSystemId", () => ({
+    mountTargetDomain: `fs.${REGION}.nas.aliyuncs.com`,
+  })),
+  "alicloud:cms/alarm:Alarm": named("name"),
+  "pulumi:providers:alicloud": named("region"),
+};
+
+/** Everything a program registers on this cloud, in the order it was registered. */
+export async function deploy(
+  declare: (cloud: Cloud) => unknown,
+  settings: Partial<AlicloudSettings> = {},
+): Promise<readonly RegisteredResource[]> {
+  const { mocks, watch, resources } = typedMocks(TABLE);
+  await pulumi.runtime.setMocks(mocks, "shop", "prod", false);
+  pulumi.runtime.setAllConfig({ "shop:token": "s3cret" }, ["shop:token"]);
+  await pulumi.runtime.runInPulumiStack(async () => {
+    // Constructs stand beside the cloud, not under it: what must be known of every resource is said at the root.
+    pulumi.runtime.registerStackTransformation(watch);
+    declare(
+      alicloud({
+        region: REGION,
+        account: ACCOUNT,
+        contactGroups: ["operators"],
+        ...settings,
+        existing: { layers: { ffmpeg: layer("f"), ffprobe: layer("p") }, ...settings.existing },
+      }),
+    );
+    return {};
+  });
+  await pulumi.runtime.disconnect();
+  return resources;
+}
+
+const layer = (name: string): string => `acs:fc:${REGION}:1:layers/${name}/versions/1`;
+
+/** `V3Function reports-task-work`, sorted. */
+export const listOf = (resources: readonly RegisteredResource[]): readonly string[] =>
+  resources.map(({ type, name }) => `${type.split(":").at(-1)} ${name}`).sort();
+
+/** What a resource was given. */
+export function inputsOf(resources: readonly RegisteredResource[], type: string, name: string) {
+  const found = resources.find((one) => one.type.endsWith(`:${type}`) && one.name === name);
+  if (!found) throw new Error(`there is no ${type} ${name}; there are: ${listOf(resources).join(", ")}`);
+  // biome-ignore lint/suspicious/noExplicitAny: tests look at what is there
+  return found.inputs as Readonly<Record<string, any>>;
+}
+
+export const ofType = (resources: readonly RegisteredResource[], type: string): readonly RegisteredResource[] =>
+  resources.filter((one) => one.type.endsWith(`:${type}`));
+
+/** The files of the zip that a code object uploads. */
+export const unzipped = (source: string): Readonly<Record<string, Uint8Array>> => unzipSync(readFileSync(source));

@@ -1,0 +1,103 @@
+import { connectAlicloud } from "../../lib/clouds/alicloud/client.ts";
+import { OWN_TASK, writeEnvironment } from "../../lib/clouds/alicloud/env.ts";
+import { start } from "../../lib/clouds/alicloud/runtime/entry.ts";
+import { handler as dispatch } from "../../lib/handlers/tasks/dispatch.ts";
+import { handler as keep } from "../../lib/handlers/tasks/keep.ts";
+import type { Clock } from "../../lib/runtime/clock.ts";
+import type { Deployment, LinkAddress } from "../../lib/runtime/deployment.ts";
+import type { TaskDefinition } from "../../lib/runtime/tasks/definition.ts";
+import type { Envelope } from "../../lib/runtime/tasks/envelope.ts";
+import { FakeFc } from "../clouds/alicloud/fakes/fc.ts";
+import { FakeOss } from "../clouds/alicloud/fakes/oss.ts";
+import { KEYS } from "../clouds/alicloud/fakes/server.ts";
+import { FakeSmq } from "../clouds/alicloud/fakes/smq.ts";
+import { FakeTablestore } from "../clouds/alicloud/fakes/tablestore.ts";
+import { CONFORMANCE_TASKS, testTasks } from "./tasks-conformance.ts";
+import { handler as work } from "./work.ts";
+
+/** Time goes that much quicker, so that what is looked at every few seconds is looked at often. */
+const SPEED = 20;
+
+testTasks("Alibaba Cloud, on fakes of its services", async () => {
+  const clock = quickClock();
+  const oss = new FakeOss("claims-x");
+  const smq = new FakeSmq({ "successes-x": { visibility: 30 }, "failures-x": { visibility: 30 } });
+  const tablestore = new FakeTablestore();
+  const fc = new FakeFc(SPEED);
+  const servers = [oss.server, smq.server, tablestore.server, fc.server];
+  const [bucketEndpoint, queueEndpoint, tableEndpoint, functionEndpoint] = (await Promise.all(
+    servers.map((server) => server.start()),
+  )) as [string, string, string, string];
+  const place = { bucketEndpoint, queueEndpoint, tableEndpoint, functionEndpoint };
+  const addresses = Object.fromEntries(CONFORMANCE_TASKS.map((task) => [task.name, addressOf(task, place)]));
+  for (const address of Object.values(addresses)) deploy(fc, address, clock);
+  const client = connectAlicloud({ addresses, credentials: () => KEYS, region: "cn-hangzhou", clock });
+  return {
+    client,
+    readsLogs: false,
+    envelopes: async (queue) => smq.bodies(`${queue}-x`).map((body) => JSON.parse(body) as Envelope),
+    async close() {
+      await fc.close();
+      await Promise.all([oss.server, smq.server, tablestore.server].map((server) => server.close()));
+    },
+  };
+});
+
+/** As a deployment writes it. */
+const addressOf = (task: TaskDefinition, place: Readonly<Record<string, string>>): LinkAddress => ({
+  kind: "task",
+  part: task.name,
+  definition: JSON.stringify(task),
+  instance: "tables",
+  table: "tasks",
+  claims: "claims-x",
+  worker: `${task.name}-work`,
+  dispatcher: `${task.name}-dispatch`,
+  keeper: `${task.name}-keep`,
+  queues: JSON.stringify({ successes: "successes-x", failures: "failures-x" }),
+  functions: "{}",
+  account: "1",
+  region: "cn-hangzhou",
+  ...place,
+});
+
+/** The three functions of a task, run by the entry that runs them on the service. */
+function deploy(fc: FakeFc, address: LinkAddress, clock: Clock): void {
+  const { worker, dispatcher, keeper, definition } = address as typeof address &
+    Record<"worker" | "dispatcher" | "keeper" | "definition", string>;
+  const { timeout } = JSON.parse(definition) as TaskDefinition;
+  const handlerOf = (handler: unknown, link: string, module: () => Promise<unknown>) => {
+    const deployment = { handler, code: {}, settings: {}, ports: { [link]: module } } as unknown as Deployment;
+    const place = { region: "cn-hangzhou", account: "1", logLevel: "error", tools: {}, sources: {} } as const;
+    const variables = writeEnvironment({ ...place, links: { [link]: address } });
+    return start(deployment, { variables, clock, write: () => {} });
+  };
+  fc.functions.set(worker, {
+    handler: handlerOf(work, OWN_TASK, () => import("../../lib/clouds/alicloud/runtime/own-task.ts")),
+    timeout,
+    asyncTask: true,
+    onFailure: keeper,
+  });
+  fc.functions.set(dispatcher, {
+    handler: handlerOf(dispatch, "task", () => import("../../lib/clouds/alicloud/runtime/task.ts")),
+    timeout: 60,
+  });
+  fc.functions.set(keeper, {
+    handler: handlerOf(keep, "tasks", () => import("../../lib/clouds/alicloud/runtime/keeper.ts")),
+    timeout: 120,
+  });
+  fc.every(60, keeper);
+}
+
+function quickClock(): Clock {
+  const begin = Date.now();
+  const now = () => begin + (Date.now() - begin) * SPEED;
+  return {
+    now,
+    at(time, callback) {
+      const timer = setTimeout(callback, Math.min(Math.max(0, time - now()) / SPEED, 2 ** 31 - 1));
+      timer.unref();
+      return () => clearTimeout(timer);
+    },
+  };
+}
