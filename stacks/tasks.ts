@@ -1,7 +1,7 @@
-import { local } from "../lib/clouds/local/index.ts";
 import { AsyncTask, code } from "../lib/index.ts";
+import { chosenCloud } from "./cloud.ts";
 
-const cloud = local();
+const cloud = await chosenCloud();
 
 new AsyncTask("reports", {
   cloud,

@@ -1,7 +1,7 @@
-import { local } from "../lib/clouds/local/index.ts";
 import { VideoTranscodePipeline } from "../lib/index.ts";
+import { chosenCloud } from "./cloud.ts";
 
-const cloud = local();
+const cloud = await chosenCloud();
 
 new VideoTranscodePipeline("videos", { cloud, formats: ["mp4", "flv", "m3u8"] });
 

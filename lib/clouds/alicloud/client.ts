@@ -7,6 +7,8 @@ import type { Task, TaskClient } from "../../runtime/tasks/task.ts";
 import type { AlicloudWorld, Credentials } from "./runtime/account.ts";
 import { type BriefTaskService, taskService } from "./runtime/task-service.ts";
 
+export type { Credentials } from "./runtime/account.ts";
+
 /** The tasks of a deployed stack. */
 export interface AlicloudTarget {
   /** The addresses of its parts, by their names: `addresses` of the stack's output `millrace`. */
@@ -21,7 +23,14 @@ export interface AlicloudTarget {
   readonly clock?: Clock;
 }
 
-/** Submits tasks and looks after them on Alibaba Cloud, from a program of the user's own. */
+/**
+ * Submits tasks and looks after them on Alibaba Cloud, from a user's own program: nothing of Pulumi is loaded, and Node
+ * 20 will do. Needs the package `tablestore`. Logs are in Log Service; `logs` says where.
+ *
+ * @example
+ * const tasks = connectAlicloud({ addresses: stackOutput.addresses, credentials: () => keys });
+ * await tasks.submit("resize-task", { image: "cat.png" }, { id: "cat" });
+ */
 export function connectAlicloud(target: AlicloudTarget): TaskClient {
   const tasks = new Tasks(target);
   const { settled, on } = tasks;

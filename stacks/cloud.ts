@@ -1,0 +1,21 @@
+import { Config } from "@pulumi/pulumi";
+
+const config = new Config("millrace");
+
+/** The clouds by their names; of each, only the one that is asked for is loaded. */
+const clouds = {
+  local: async () => (await import("../lib/clouds/local/index.ts")).local(),
+  alicloud: async () =>
+    (await import("../lib/clouds/alicloud/index.ts")).alicloud({
+      region: config.require("region"),
+      contactGroups: config.requireObject<string[]>("contactGroups"),
+    }),
+};
+
+/** The cloud that `millrace:cloud` names: this computer by default. */
+export async function chosenCloud() {
+  const name = config.get<keyof typeof clouds>("cloud") ?? "local";
+  const choose = clouds[name];
+  if (!choose) throw new Error(`millrace:cloud: one of ${Object.keys(clouds).join(", ")}, got "${name}"`);
+  return choose();
+}
