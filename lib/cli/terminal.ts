@@ -59,9 +59,17 @@ export function processTerminal({ stdin, stdout, stderr, env }: NodeJS.Process):
 
 function liveOn(stream: NodeJS.WriteStream): Live {
   const draw = createLogUpdate(stream);
+  let height = 0;
   return {
-    show: (shown) => draw(shown),
+    show(shown) {
+      const next = shown === "" ? 0 : shown.split("\n").length;
+      // It redraws only lines that differ, and leaves the rest where it was when one above them goes.
+      if (next !== height) draw.clear();
+      height = next;
+      if (next > 0) draw(shown);
+    },
     clear() {
+      height = 0;
       draw.clear();
       draw.done();
     },
