@@ -16,7 +16,7 @@ import {
   write,
 } from "../parts/index.ts";
 import type { Duration } from "../shared/duration.ts";
-import type { Problem } from "../shared/problem.ts";
+import { type Problem, unknownOptions } from "../shared/problem.ts";
 import type { Size } from "../shared/size.ts";
 import { effectiveRenditions } from "../shared/video/effective-renditions.ts";
 import { FORMATS, type Format } from "../shared/video/formats.ts";
@@ -152,6 +152,7 @@ function settingsOf(name: string, args: VideoTranscodePipelineArgs, uploads: Buc
   const isOne = isSame(uploads, outputs);
   const settings = { renditions, accepts, outputPrefix, ...(isOne && { trigger: { prefix, suffixes } }) };
   const more: Problem[] = [
+    ...unknownOptions(name, args, OPTIONS),
     ...unless(formats.length > 0, {
       path: `${name}.formats`,
       message: "name at least one",
@@ -189,6 +190,31 @@ function settingsOf(name: string, args: VideoTranscodePipelineArgs, uploads: Buc
   ];
   return { settings, problems: [...problems, ...more] };
 }
+
+const OPTIONS = {
+  cloud: true,
+  id: true,
+  formats: true,
+  accepts: true,
+  uploads: true,
+  outputs: true,
+  prefix: true,
+  suffixes: true,
+  outputPrefix: true,
+  timeout: true,
+  grace: true,
+  attempts: true,
+  backoff: true,
+  concurrency: true,
+  expires: true,
+  retention: true,
+  onSuccess: true,
+  onFailure: true,
+  after: true,
+  memory: true,
+  disk: true,
+  cpu: true,
+} satisfies Readonly<Record<keyof VideoTranscodePipelineArgs, true>>;
 
 const unless = (holds: boolean, problem: Problem): readonly Problem[] => (holds ? [] : [problem]);
 

@@ -15,7 +15,15 @@ export interface BucketSpec {
   readonly existing?: string;
 }
 
+const OPTIONS = {
+  expires: true,
+  versioned: true,
+  removable: true,
+  existing: true,
+} satisfies Readonly<Record<keyof BucketSpec, true>>;
+
 export function bucketPlan(names: PartNames, spec: BucketSpec, units: Units): BucketPlan {
+  units.options(spec, OPTIONS);
   const { versioned = false, removable = false, existing } = spec;
   const expires = units.seconds("expires", spec.expires);
   return {

@@ -30,12 +30,13 @@ function finder(parts: readonly PartPlan[]): FindPart {
   return (name) => byName.get(name);
 }
 
-function checkPart(part: PartPlan, { title, parts }: Support): readonly Problem[] {
+function checkPart(part: PartPlan, support: Support): readonly Problem[] {
+  const { title, parts } = support;
   const fact = parts[part.kind];
   if (fact.level === "refused") return [{ path: part.name, message: `${title} has no ${part.kind}: ${fact.how}` }];
   return Object.entries<OptionFact>(fact.options)
     .filter(([option]) => isChecked(part, option))
-    .flatMap(([option, bound]) => checkOption(part.name, option, valueAt(part, option), bound, title));
+    .flatMap(([option, bound]) => checkOption(part.name, option, valueAt(part, option), bound, support));
 }
 
 /** An existing part is as it is; a worker's time and tries are its task's. */
@@ -55,18 +56,24 @@ function checkOption(
   option: string,
   value: unknown,
   { level, how, min = -Infinity, max = Infinity, step, values }: OptionFact,
-  title: string,
+  { cloud, title }: Support,
 ): readonly Problem[] {
   const path = `${part}.${option}`;
-  const given = typeof value === "number" ? formatOption(option, value) : value;
+  const given = typeof value === "number" && unitOf(option) ? formatOption(option, value) : value;
   if (level === "refused") return isAsked(value) ? [{ path, message: `${title} refuses this: ${how}`, given }] : [];
+  const isNumber = min > -Infinity || max < Infinity || step !== undefined;
   const isListed = values === undefined || value === undefined || values.includes(value as never);
   const isWithin =
-    typeof value !== "number" || (value >= min && value <= max && (step === undefined || isMultiple(value, step)));
+    typeof value === "number"
+      ? value >= min && value <= max && (step === undefined || isMultiple(value, step))
+      : value === undefined || !isNumber;
   if (isListed && isWithin) return [];
   const bounds = { min, max, ...(step !== undefined && { step }), ...(values !== undefined && { values }) };
   const allowed = `${formatBounds(option, bounds)}${step === 1 ? ", whole" : ""}`;
-  return [{ path, message: `outside what ${title} allows: ${how}`, given, allowed }];
+  if (isNumber && typeof value !== "number") return [{ path, message: "a number is wanted", given, allowed }];
+  // How the local cloud does it explains no bound of its own.
+  const message = `outside what ${title} allows${cloud === "local" ? "" : `: ${how}`}`;
+  return [{ path, message, given, allowed }];
 }
 
 /** Left out, off, empty, or left at Millrace's default is not asked for. */

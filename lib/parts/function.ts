@@ -110,6 +110,7 @@ export function functionPlan(
     cpu = DEFAULTS.functionCpu,
     attempts = DEFAULTS.attempts,
   } = spec;
+  units.options(spec, OPTIONS);
   return {
     kind: "function",
     ...names,
@@ -133,8 +134,34 @@ export function functionPlan(
   };
 }
 
-export const backoffPlan = ({ first, factor, longest }: Backoff = {}, units: Units): BackoffPlan => ({
-  first: units.seconds("backoff.first", first, DEFAULTS.backoff.first),
-  factor: factor ?? DEFAULTS.backoff.factor,
-  longest: units.seconds("backoff.longest", longest, DEFAULTS.backoff.longest),
-});
+const OPTIONS = {
+  handler: true,
+  when: true,
+  links: true,
+  settings: true,
+  code: true,
+  timeout: true,
+  attempts: true,
+  backoff: true,
+  failures: true,
+  memory: true,
+  disk: true,
+  cpu: true,
+  tools: true,
+  install: true,
+  concurrency: true,
+  environment: true,
+  role: true,
+} satisfies Readonly<Record<keyof AnyFunctionSpec, true>>;
+
+export function backoffPlan(backoff: Backoff = {}, units: Units): BackoffPlan {
+  const { first, factor = DEFAULTS.backoff.factor, longest } = backoff;
+  units.options(backoff, BACKOFF_OPTIONS, "backoff");
+  return {
+    first: units.seconds("backoff.first", first, DEFAULTS.backoff.first),
+    factor,
+    longest: units.seconds("backoff.longest", longest, DEFAULTS.backoff.longest),
+  };
+}
+
+const BACKOFF_OPTIONS = { first: true, factor: true, longest: true } satisfies Readonly<Record<keyof Backoff, true>>;

@@ -20,7 +20,17 @@ export interface QueueSpec {
   readonly existing?: string;
 }
 
+const OPTIONS = {
+  visibility: true,
+  retention: true,
+  delay: true,
+  attempts: true,
+  deadLetters: true,
+  existing: true,
+} satisfies Readonly<Record<keyof QueueSpec, true>>;
+
 export function queuePlan(names: PartNames, spec: QueueSpec, units: Units): QueuePlan {
+  units.options(spec, OPTIONS);
   const { visibility, retention, delay, attempts = DEFAULTS.queueAttempts, deadLetters, existing } = spec;
   return {
     kind: "queue",

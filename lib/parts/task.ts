@@ -87,6 +87,7 @@ export interface AnyTaskSpec extends AnyFunctionSpec, TaskBehavior {
 
 export function taskPlan(names: PartNames, spec: AnyTaskSpec, units: Units) {
   const { timeout, grace, concurrency, retention, attempts = DEFAULTS.attempts } = spec;
+  units.options(spec, OPTIONS);
   const expires = units.seconds("expires", spec.expires);
   const successes = destinationsOf(names.name, "on-success", spec.onSuccess);
   const failures = destinationsOf(names.name, "on-failure", spec.onFailure);
@@ -114,6 +115,33 @@ export function taskPlan(names: PartNames, spec: AnyTaskSpec, units: Units) {
     ),
   };
 }
+
+/** A construct may hand on all it was given, its cloud and its id too. */
+const OPTIONS = {
+  cloud: true,
+  id: true,
+  handler: true,
+  when: true,
+  links: true,
+  settings: true,
+  code: true,
+  timeout: true,
+  grace: true,
+  attempts: true,
+  backoff: true,
+  concurrency: true,
+  expires: true,
+  retention: true,
+  onSuccess: true,
+  onFailure: true,
+  dispatch: true,
+  memory: true,
+  disk: true,
+  cpu: true,
+  tools: true,
+  install: true,
+  environment: true,
+} satisfies Readonly<Record<Exclude<keyof AnyTaskSpec, "failures" | "role"> | "cloud" | "id", true>>;
 
 /** The platform retries nothing of a worker: attempts are the task's. */
 function workerOf(names: PartNames, spec: AnyTaskSpec, { timeout }: TaskPlan): AnyFunctionSpec {

@@ -1,8 +1,8 @@
 import { type Duration, toSeconds } from "../shared/duration.ts";
-import type { Problem } from "../shared/problem.ts";
+import { type Problem, unknownOptions } from "../shared/problem.ts";
 import { type Size, toBytes } from "../shared/size.ts";
 
-/** Turns what a user wrote into the plan's numbers; what cannot be read becomes a problem of its field. */
+/** Turns what a user wrote into the plan's numbers; what cannot be read, or is no option, becomes a problem of its field. */
 export class Units {
   readonly #part: string;
   readonly #problems: Problem[];
@@ -26,6 +26,12 @@ export class Units {
   /** The bytes given, or the fallback if nothing, or nothing readable, was given. */
   bytes(field: string, given: Size | undefined, fallback: number): number {
     return this.#read(field, given, toBytes) ?? fallback;
+  }
+
+  /** A field that is none of the options: misspelt, it would be ignored in silence. */
+  options(given: object, options: Readonly<Record<string, true>>, field?: string): void {
+    const path = field === undefined ? this.#part : `${this.#part}.${field}`;
+    this.#problems.push(...unknownOptions(path, given, options));
   }
 
   #read<Given>(field: string, given: Given | undefined, read: (given: Given) => number): number | undefined {

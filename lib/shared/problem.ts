@@ -31,6 +31,16 @@ export function formatProblem({ path, message, given, allowed }: Problem): strin
   return `${path}: ${message}${facts.length > 0 ? ` (${facts.join("; ")})` : ""}`;
 }
 
+/** A problem for every field that is none of the options. */
+export const unknownOptions = (
+  path: string,
+  given: object,
+  options: Readonly<Record<string, true>>,
+): readonly Problem[] =>
+  Object.keys(given)
+    .filter((field) => !Object.hasOwn(options, field))
+    .map((field) => ({ path: `${path}.${field}`, message: "there is no such option" }));
+
 /** Throws every problem at once, or does nothing. */
 export function refuse(problems: readonly Problem[]): void {
   if (problems.length > 0) throw new ProblemsError(problems);

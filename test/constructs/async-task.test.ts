@@ -155,13 +155,29 @@ test("what no cloud does is refused, all at once", () => {
   const wrong = { timeout: "25 hours", attempts: 0, concurrency: 0, backoff: { factor: 0 } } as const;
   expect(refusalsOf(() => new AsyncTask("resize", { cloud, handler: PLAIN, ...wrong }))).toMatchInlineSnapshot(`
     [
-      "resize-task.timeout: outside what Local allows: the process is killed (given "25 hours"; allowed: 1 second to 1 day)",
-      "resize-task.attempts: outside what Local allows: kept in the journal (given "0"; allowed: at least 1, whole)",
-      "resize-task.concurrency: outside what Local allows: leases of running rows (given "0"; allowed: at least 1, whole)",
+      "resize-task.timeout: outside what Local allows (given "25 hours"; allowed: 1 second to 1 day)",
+      "resize-task.attempts: outside what Local allows (given 0; allowed: at least 1, whole)",
+      "resize-task.concurrency: outside what Local allows (given 0; allowed: at least 1, whole)",
       "resize-task.backoff.factor: a wait grows from the first to the longest (given 0; allowed: at least 1)",
     ]
   `);
   expect(cloud.built).toEqual([]);
+});
+
+test("an option that there is not is refused, not ignored", () => {
+  const given = {
+    cloud: recordingCloud(),
+    id: "resize",
+    handler: PLAIN,
+    timout: "2 hours",
+    backoff: { fist: "1 second" },
+    onSuccess: { code: PLAIN, tries: 5 },
+  };
+  expect(refusalsOf(() => new AsyncTask("resize", given as never))).toEqual([
+    "resize-task.timout: there is no such option",
+    "resize-task.backoff.fist: there is no such option",
+    "resize-task-on-success.tries: there is no such option",
+  ]);
 });
 
 test("what one cloud refuses is refused there only", () => {
@@ -171,7 +187,7 @@ test("what one cloud refuses is refused there only", () => {
   expect(on("aws")).toEqual([]);
   expect(on("alicloud")).toMatchInlineSnapshot(`
     [
-      "resize-task.attempts: outside what Alibaba Cloud allows: maxAsyncRetryAttempts, 0 to 8 (given "10"; allowed: 1 to 9, whole)",
+      "resize-task.attempts: outside what Alibaba Cloud allows: maxAsyncRetryAttempts, 0 to 8 (given 10; allowed: 1 to 9, whole)",
       "resize-task.expires: outside what Alibaba Cloud allows: maxAsyncEventAgeInSeconds; the service allows 7 days, the provider only 24 hours (given "2 days"; allowed: 1 second to 1 day, whole)",
     ]
   `);

@@ -93,6 +93,10 @@ test("an output prefix inside the trigger's is refused where the buckets are one
 
 test.each([
   [{ formats: [] }, /videos\.formats: name at least one/],
+  [
+    { sufixes: [".mp4"], timout: "1 hour" },
+    /videos\.sufixes: there is no such option\nvideos\.timout: there is no such option/,
+  ],
   [{ formats: ["mp5"] }, /videos\.formats\[0\]: there is no such format \(given "mp5"; allowed: mp4, mov/],
   [{ formats: [{ format: "mp4", hight: 720 }] }, /videos\.formats\[0\]\.hight: there is no such option/],
   [{ formats: [{ format: "mp4", height: 721 }] }, /formats\[0\]\.height: players want even heights \(given 721\)/],

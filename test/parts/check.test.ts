@@ -103,6 +103,12 @@ test("a number that is none is outside every bound", () => {
   expect(check([aQueue({ visibility: Number.NaN })], aws)).toHaveLength(1);
 });
 
+test("a number that is written as a text is asked for as a number", () => {
+  expect(check([aFunction({ attempts: "3" as never })], local)).toEqual([
+    'f.attempts: a number is wanted (given "3"; allowed: at least 1, whole)',
+  ]);
+});
+
 test("a refused option is refused only when somebody asks for it", () => {
   expect(check([aFunction()], aws)).toEqual([]);
   expect(check([aFunction({ backoff: { first: 10, factor: 2, longest: 60 } })], aws)).toEqual([

@@ -53,6 +53,12 @@ test("each link grants what its port can do, and no more", () => {
   expect(granted(mount(volume, { readOnly: true }))).toEqual(["volume.read"]);
 });
 
+test("a link that fits no part of this kind is refused at once", () => {
+  expect(() => send(secret as never)).toThrow("send: a queue is wanted, and token is a secret");
+  expect(() => read(queue as never)).toThrow("read: a bucket, table, secret or task is wanted, and jobs is a queue");
+  expect(() => control(bucket as never)).toThrow("control: a task is wanted, and files is a bucket");
+});
+
 test("the plan names the part", () => {
   expect(toLinkPlan(read(bucket))).toEqual({ part: "files", actions: ["bucket.read"] });
 });
@@ -76,11 +82,11 @@ test("a link's type is the port the handler gets", () => {
   expectTypeOf(send(queue)).toEqualTypeOf<Link<QueueSender>>();
   expectTypeOf(mount(volume)).toEqualTypeOf<Link<VolumeMount>>();
   // @ts-expect-error nothing is read from a queue by this word
-  read(queue);
+  expect(() => read(queue)).toThrow();
   // @ts-expect-error a bucket takes no messages
-  send(bucket);
+  expect(() => send(bucket)).toThrow();
   // @ts-expect-error a secret is not written by a function
-  write(secret);
+  expect(() => write(secret)).toThrow();
   // @ts-expect-error a reader does not write
   const writer: Link<BucketWriter> = read(bucket);
   expect(writer.actions).toEqual(["bucket.read"]);
