@@ -34,9 +34,7 @@ export function functionPart(site: Site, scope: Scope, plan: FunctionPlan): Buil
   const { sources } = plan;
   return functionOf(site, scope, plan, {
     name: scope.physicalName(FUNCTION_NAME),
-    links: Object.fromEntries(
-      Object.entries(plan.links).map(([name, link]) => [name, linkOf(site, scope, link)] as const),
-    ),
+    links: Object.fromEntries(Object.entries(plan.links).map(([name, link]) => [name, linkOf(scope, link)] as const)),
     grants: [
       ...linkGrants(site, scope, Object.values(plan.links)),
       ...(task ? ownTaskGrants(site, scope, task) : []),
@@ -109,7 +107,7 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
   };
 }
 
-function linkOf(site: Site, scope: Scope, { part }: LinkPlan): FunctionParts["links"][string] {
+function linkOf(scope: Scope, { part }: LinkPlan): FunctionParts["links"][string] {
   const { kind } = scope.plan(part);
   const port = runtimeFile(PORTS[kind]!);
   const address = pulumi.all(scope.part(part).address).apply((fields) => ({ kind, part, ...fields }) as LinkAddress);
