@@ -75,7 +75,9 @@ export async function saveStream(
     // A link, unlike a rename, never takes the place of a file that has come meanwhile.
     await (isForced ? rename(unfinished, file) : link(unfinished, file));
   } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === "EEXIST" ? existing(file) : error;
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") throw existing(file);
+    throw code === "ENOENT" ? new MillraceError("not-found", `${dirname(file)}: there is no such folder`) : error;
   } finally {
     await rm(unfinished, { force: true });
   }

@@ -78,6 +78,10 @@ describe("buckets", () => {
       err: expect.stringContaining("link is there already"),
     });
     expect((await get("get/a.bin", "link", "--force")).code).toBe(0);
+    expect(await get("get/a.bin", "none/a.bin")).toMatchObject({
+      code: 1,
+      err: "millrace: none: there is no such folder\n",
+    });
     expect(existsSync(join(folder, "outside"))).toBe(false);
     expect(await get("get/none")).toMatchObject({ code: 1, err: expect.stringContaining('no object "get/none"') });
     expect(readdirSync(cwd).sort()).toEqual(["a.bin", "escape.bin", "into", "link"]);

@@ -79,13 +79,18 @@ describe("millrace synth", () => {
   });
 });
 
+/** All that `millrace dev` has printed so far. */
+let said = "";
+
 /** Runs `millrace dev` until it is ready, does the work, then presses Ctrl-C. */
 async function whileDev(words: readonly string[], work: () => Promise<void>) {
   let failure: unknown;
+  said = "";
   let isReady = false;
   const ended = await millrace(["dev", ...words], {
     cwd: folder,
     onOutput(text, child) {
+      said = text;
       if (isReady || !/ready in|"type":"ready"/.test(text)) return;
       isReady = true;
       work()
@@ -109,6 +114,10 @@ describe("millrace dev", () => {
       expect(bad).toMatchObject({ code: 1, out: expect.stringMatching(/^greet-task g2 failed.*: nobody to greet\n$/) });
       expect((await run("tasks", "logs", "greet", "g1", "--follow")).out).toContain("greeting 猫");
       expect((await run("queues", "peek", "greet-failures")).out).toContain("nobody to greet");
+      const redriven = await run("queues", "redrive", "greet-failures");
+      expect(redriven).toMatchObject({ out: "moved 0 messages\n", err: expect.stringContaining("--to") });
+      writeFileSync(join(folder, "index.ts"), `${PROGRAM}\n`);
+      await expect.poll(() => said, { timeout: 10_000 }).toMatch(/^taken, with the same code after/m);
     });
     expect(ended.code).toBe(0);
     expect(ended.out).toMatch(/^greetings\/dev on this computer\n/);
@@ -139,7 +148,7 @@ describe("millrace dev", () => {
       expect(second).toMatchObject({ code: 1, out: "" });
       expect(second.err).toMatch(/^millrace: .*other is in use by another millrace process; .*\n$/);
       writeFileSync(join(folder, "greet.ts"), HANDLER.replace("hello", "good day"));
-      const said = async () => {
+      const greeting = async () => {
         const { out } = await run(
           "tasks",
           "submit",
@@ -155,7 +164,7 @@ describe("millrace dev", () => {
         );
         return (JSON.parse(out) as { resultPreview: string }).resultPreview;
       };
-      await expect.poll(said, { timeout: 10_000, interval: 200 }).toContain("good day");
+      await expect.poll(greeting, { timeout: 10_000, interval: 200 }).toContain("good day");
     });
     expect(code).toBe(0);
     const events = out

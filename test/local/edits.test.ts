@@ -92,6 +92,7 @@ test("saved code runs from the next call on; what runs finishes on the old; brok
   await expect.poll(async () => (await tasks.get("work", "b"))?.status).toBe("running");
   save("work.ts", work("two"));
   expect(await hears("code.changed", 1)).toMatchObject({ functions: ["work-task-work"] });
+  expect(events.filter(({ type }) => type === "plan.changed")).toEqual([]);
   saveHook("two");
   expect(await hears("code.changed", 2)).toMatchObject({ functions: ["work-task-on-success"] });
   expect(await run("c")).toBe('"work two"');

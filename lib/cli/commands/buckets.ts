@@ -155,8 +155,8 @@ function addGet(buckets: Command, cli: Cli): void {
     .option("--force", "overwrite the file if it is there");
   withExamples(
     withCloud(command),
-    "millrace buckets get videos-outputs cat.mp4/cat.flv",
-    "millrace buckets get videos-outputs cat.mp4/cat.flv - | ffplay -",
+    "millrace buckets get videos-outputs cat.mp4/video.flv",
+    "millrace buckets get videos-outputs cat.mp4/video.flv - | ffplay -",
   ).action(
     cli.action(async (word: string, key: string, given: string | undefined, options: GetOptions) => {
       const isForced = options.force ?? false;

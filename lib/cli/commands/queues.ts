@@ -82,8 +82,8 @@ function addSend(queues: Command, cli: Cli): void {
     .option("--delay <time>", "how long it cannot be received yet, such as 30s", parseDuration);
   withExamples(
     withCloud(command),
-    `millrace queues send videos-jobs '{"bucket":"videos-uploads","object":"cat.mp4"}'`,
-    "millrace queues send videos-jobs @job.json --delay 5m",
+    `millrace queues send videos-requests '{"bucket":"videos-uploads","object":"cat.mp4"}'`,
+    "millrace queues send videos-requests @request.json --delay 5m",
   ).action(
     cli.action(async (word: string, given: string, { attribute, delay, ...options }: SendOptions) => {
       const client = connectTo(options);
@@ -107,18 +107,23 @@ function addRedrive(queues: Command, cli: Cli): void {
     .option("--limit <count>", "most messages to move (default: all)", parseWhole(1, Number.MAX_SAFE_INTEGER));
   withExamples(
     withCloud(command),
-    "millrace queues redrive videos-job-failures",
-    "millrace queues redrive videos-failures --to videos-jobs --limit 10",
+    "millrace queues redrive videos-dead-letters",
+    "millrace queues redrive videos-dead-letters --to videos-requests --limit 10",
   ).action(
     cli.action(async (word: string, { to, limit, ...options }: CommonOptions & { to?: string; limit?: number }) => {
       const client = connectTo(options);
       const plan = await client.plan();
-      const moved = await client.queues.redrive(resolveName(plan, "queue", word), {
+      const queue = resolveName(plan, "queue", word);
+      const moved = await client.queues.redrive(queue, {
         ...(to !== undefined && { to: resolveName(plan, "queue", to) }),
         ...(limit !== undefined && { limit }),
       });
       if (options.json) return printJson(cli.terminal, { moved });
       cli.terminal.print(`moved ${count(moved, "message")}`);
+      if (moved === 0 && (await client.queues.stats(queue)).ready > 0)
+        cli.terminal.note(
+          "what lies there failed in no queue: name one with --to, or run runs again: millrace tasks retry",
+        );
     }),
   );
 }

@@ -41,7 +41,7 @@ export function addSubmit(tasks: Command, cli: Cli): void {
     .option("--priority <number>", "higher first, 0 is ordinary", parseWhole(-1_000_000, 1_000_000))
     .option("--delay <time>", "starts no sooner, such as 10m", parseDuration)
     .option("--expires <time>", "gives up if not started within this time, such as 2h", parseDuration)
-    .option("--deadline <time>", "when you want it finished", parseTime)
+    .option("--deadline <time>", 'when you want it finished, such as "2026-11-21 08:15"', parseTime)
     .option("--tag <name=value>", "a tag; may be repeated", parsePair)
     .option("--again", "make a new run even if the id is known")
     .option("--wait", "wait until it is over; the exit code is 1 unless it succeeds");

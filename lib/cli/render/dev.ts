@@ -138,6 +138,9 @@ export class DevView {
   }
 }
 
+const changed = (functions: readonly string[]): string =>
+  functions.length === 0 ? "taken, with the same code" : `new code in ${functions.join(", ")}`;
+
 function renderEvent(event: Exclude<DevEvent, { type: "task.changed" }>, colors: Colors): string | undefined {
   const { cyan, dim, green, red, yellow } = colors;
   switch (event.type) {
@@ -157,7 +160,7 @@ function renderEvent(event: Exclude<DevEvent, { type: "task.changed" }>, colors:
     case "plan.changed":
       return green("the plan has changed");
     case "code.changed":
-      return green(`new code in ${event.functions.join(", ")} after ${formatSpan(event.milliseconds)}`);
+      return green(`${changed(event.functions)} after ${formatSpan(event.milliseconds)}`);
     case "warned":
       return yellow(`warning: ${event.message}`);
     case "edit.refused":

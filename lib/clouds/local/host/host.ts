@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import type { DestinationPlan, FunctionPlan, PartPlan, Plan, TaskPlan } from "../../../parts/plan.ts";
 import type { Support } from "../../../parts/support.ts";
 import { type Clock, systemClock } from "../../../runtime/clock.ts";
@@ -170,7 +171,7 @@ export class LocalHost implements LocalView {
     { plan, bundles }: Deployment,
     secrets: Readonly<Record<string, string>> = this.#secrets,
   ): Promise<void> {
-    const isFirst = this.#plan === undefined;
+    const before = this.#plan;
     this.#secrets = secrets;
     this.#forget(plan);
     this.#plan = plan;
@@ -179,8 +180,8 @@ export class LocalHost implements LocalView {
     for (const part of plan.parts) if (part.kind === "function") this.functions.define(part, bundleOf(part, bundles));
     this.#triggers.define(plan.parts);
     this.#monitors.define(plan.parts);
-    if (isFirst) await this.#begin();
-    else this.#tell({ type: "plan.changed", plan });
+    if (before === undefined) await this.#begin();
+    else if (!isDeepStrictEqual(before, plan)) this.#tell({ type: "plan.changed", plan });
     await this.#dropFolder?.refresh();
     this.#agenda.wake();
   }
