@@ -105,7 +105,7 @@ test("the bounds users meet first", () => {
   expect(alicloud.limits.queueMessageBytes?.value).toBe(65_536);
   expect(alicloud.limits.eventFunctionSeconds?.value).toBe(300);
   expect(alicloud.parts.queue.options.visibility).toMatchObject({ min: 1, max: 43_200 });
-  expect(alicloud.parts.task.options.attempts).toMatchObject({ min: 1, max: 9 });
+  expect(alicloud.parts.function.options.attempts).toMatchObject({ min: 1, max: 9 });
   expect(aws.parts.queue.options.delay).toMatchObject({ min: 0, max: 900 });
 });
 

@@ -6,37 +6,41 @@ const MB = 2 ** 20;
 const GB = 2 ** 30;
 
 const HELP = "https://www.alibabacloud.com/help/en";
-const PROVIDER = "provider's own checks and documentation; not run against the service";
+const MOCKED = "the resources under typed mocks; not run against the service";
+const FAKED = "the resources under typed mocks, a wire-level fake at run time; not run against the service";
+const CALLED =
+  "a wire-level fake, requests checked by the vendor's own client, code on a real Node 20; not run against the service";
 const DOCUMENTED = "documentation only";
 
-const FUNCTION = { source: "terraform-provider-alicloud: resource_alicloud_fcv3_function.go", verified: PROVIDER };
+const FUNCTION = { source: "terraform-provider-alicloud: resource_alicloud_fcv3_function.go", verified: MOCKED };
 const ASYNC = {
   source: "terraform-provider-alicloud: resource_alicloud_fcv3_async_invoke_config.go",
-  verified: PROVIDER,
+  verified: MOCKED,
 };
-const TASK = { source: `${HELP}/functioncompute/fc/user-guide/async-task`, verified: DOCUMENTED };
+const TASK = { source: `${HELP}/functioncompute/fc/user-guide/async-task`, verified: CALLED };
 const ERRORS = { source: `${HELP}/functioncompute/fc/user-guide/error-handling-1-2`, verified: DOCUMENTED };
-const CALLBACK = { source: `${HELP}/functioncompute/fc/user-guide/result-callback`, verified: DOCUMENTED };
+const CALLBACK = { source: `${HELP}/functioncompute/fc/user-guide/result-callback`, verified: CALLED };
 const RUNTIME = { source: `${HELP}/functioncompute/fc/user-guide/specification-details`, verified: DOCUMENTED };
 const EVENTS = {
   source: `${HELP}/functioncompute/fc/user-guide/advanced-features-of-triggers`,
-  verified: "documentation only; the page is unclear whether the bound holds for asynchronous pushes",
+  verified:
+    "names of the trigger against the vendor's models, events as documented; the page is unclear whether the bound holds for asynchronous pushes",
 };
-const TIMER = { source: `${HELP}/functioncompute/fc/user-guide/time-triggers`, verified: DOCUMENTED };
-const OSS_TRIGGER = { source: `${HELP}/functioncompute/fc/user-guide/overview-of-oss-trigger`, verified: DOCUMENTED };
-const QUEUE = { source: "@pulumi/alicloud 3.108.0: message.ServiceQueue", verified: PROVIDER };
-const BUCKET = { source: "@pulumi/alicloud 3.108.0: oss.Bucket", verified: PROVIDER };
-const TABLE = { source: "@pulumi/alicloud 3.108.0: ots.Table", verified: DOCUMENTED };
-const VOLUME = { source: "@pulumi/alicloud 3.108.0: nas.FileSystem, nas.MountTarget", verified: DOCUMENTED };
+const TIMER = { source: `${HELP}/functioncompute/fc/user-guide/time-triggers`, verified: MOCKED };
+const OSS_TRIGGER = { source: `${HELP}/functioncompute/fc/user-guide/overview-of-oss-trigger`, verified: MOCKED };
+const QUEUE = { source: "@pulumi/alicloud 3.108.0: message.ServiceQueue", verified: FAKED };
+const BUCKET = { source: "@pulumi/alicloud 3.108.0: oss.Bucket", verified: FAKED };
+const TABLE = { source: "@pulumi/alicloud 3.108.0: ots.Table", verified: FAKED };
+const VOLUME = { source: "@pulumi/alicloud 3.108.0: nas.FileSystem, nas.MountTarget", verified: MOCKED };
 const SECRET = {
   source: "@pulumi/alicloud 3.108.0: kms.Secret",
-  verified: "documentation only; whether a KMS instance is needed is unverified",
+  verified: "the resource under typed mocks; reading it by documentation only",
 };
 const ALARM = {
   source: "@pulumi/alicloud 3.108.0: cms.Alarm",
-  verified: "documentation only; the metrics' namespace of Function Compute is unverified",
+  verified: "the resource under typed mocks; names of metrics and dimensions by documentation only",
 };
-const ROLE = { source: "@pulumi/alicloud 3.108.0: ram.Role, ram.Policy", verified: DOCUMENTED };
+const ROLE = { source: "@pulumi/alicloud 3.108.0: ram.Role, ram.Policy", verified: MOCKED };
 const MILLRACE = { source: "Millrace's core, the same on every cloud", verified: "on the local cloud" };
 
 const kept = { level: "native", how: "Pulumi's protect and retainOnDelete" } as const;
@@ -49,7 +53,7 @@ export const support: Support = {
   parts: {
     bucket: {
       level: "native",
-      how: "an OSS bucket",
+      how: "an OSS bucket; keys have at most 1,023 bytes and begin with neither / nor \\; a put that names an etag looks at it just before",
       ...BUCKET,
       options: {
         expires: {
@@ -67,7 +71,7 @@ export const support: Support = {
     },
     queue: {
       level: "native",
-      how: "a Simple Message Queue (formerly MNS) queue",
+      how: "a Simple Message Queue (formerly MNS) queue; bodies go as they are, unencoded",
       ...QUEUE,
       options: {
         visibility: { level: "native", how: "visibilityTimeout", ...QUEUE, min: 1, max: 43_200, step: 1 },
@@ -75,9 +79,9 @@ export const support: Support = {
         delay: { level: "native", how: "delaySeconds", ...QUEUE, min: 0, max: 7 * DAY, step: 1 },
         attempts: {
           level: "native",
-          how: "dlqPolicy.maxReceiveCount",
+          how: "dlqPolicy.maxReceiveCount; where a function receives, its trigger tries three times",
           source: QUEUE.source,
-          verified: "documentation only; the largest count is unverified",
+          verified: "a wire-level fake; the largest count is unverified",
           min: 1,
           step: 1,
         },
@@ -135,15 +139,21 @@ export const support: Support = {
         timeout: { level: "native", how: "timeout of the worker", ...FUNCTION, min: 1, max: DAY, step: 1 },
         grace: {
           level: "added",
-          how: "the worker sees the stop in the task table, and StopAsyncTask ends it",
+          how: "the worker looks every 5 seconds; StopAsyncTask ends it after the grace, by the keeper, within two minutes",
           ...TASK,
           min: 0,
         },
-        attempts: { level: "native", how: "maxAsyncRetryAttempts, 0 to 8", ...ASYNC, min: 1, max: 9, step: 1 },
+        attempts: {
+          level: "added",
+          how: "each attempt is an asynchronous task of its own; the service repeats none",
+          ...TASK,
+          min: 1,
+          step: 1,
+        },
         backoff: {
           level: "added",
-          how: "the service's own waits cannot be set: ours, through a delayed submit",
-          ...ERRORS,
+          how: "ours: short waits in the worker, longer ones by a delayed call of the keeper",
+          ...TASK,
         },
         concurrency: {
           level: "added",
@@ -152,14 +162,7 @@ export const support: Support = {
           min: 1,
           step: 1,
         },
-        expires: {
-          level: "native",
-          how: "maxAsyncEventAgeInSeconds; the service allows 7 days, the provider only 24 hours",
-          ...ASYNC,
-          min: 1,
-          max: DAY,
-          step: 1,
-        },
+        expires: { level: "added", how: "seen by the keeper, within a minute", ...TASK, min: 0 },
         retention: {
           level: "added",
           how: "rows of the task table; the service itself forgets after 7 days",
@@ -168,12 +171,12 @@ export const support: Support = {
         },
         onSuccess: {
           level: "added",
-          how: "sent by our finisher: the service's own envelope lacks the task's id",
+          how: "sent by whoever ends the run, worker or keeper: the service's own envelope lacks the task's id",
           ...CALLBACK,
         },
         onFailure: {
           level: "added",
-          how: "sent by our finisher: the service's own envelope lacks the task's id",
+          how: "sent by whoever ends the run, worker or keeper: the service's own envelope lacks the task's id",
           ...CALLBACK,
         },
       },
@@ -201,7 +204,11 @@ export const support: Support = {
       how: "a secret of Key Management Service",
       ...SECRET,
       options: {
-        config: { level: "native", how: "put there from Pulumi's encrypted configuration", ...SECRET },
+        config: {
+          level: "native",
+          how: "put from Pulumi's encrypted configuration into a KMS instance, which you name: it is bought, never made",
+          ...SECRET,
+        },
         existing: { ...reused, ...SECRET },
       },
     },
@@ -209,7 +216,10 @@ export const support: Support = {
       level: "native",
       how: "a NAS file system, which puts its functions into a network",
       ...VOLUME,
-      options: { removable: { ...kept, ...VOLUME }, existing: { ...reused, ...VOLUME } },
+      options: {
+        removable: { ...kept, ...VOLUME },
+        existing: { level: "native", how: "by its mount target's domain, in a network you name", ...VOLUME },
+      },
     },
     table: {
       level: "native",
@@ -222,8 +232,12 @@ export const support: Support = {
       how: "CloudMonitor alarms",
       ...ALARM,
       options: {
-        alarms: { level: "native", how: "one alarm for each", ...ALARM },
-        notify: { level: "added", how: "the alarm calls a function of ours, which sends it on", ...ALARM },
+        alarms: {
+          level: "native",
+          how: "one alarm for each, to contact groups that you name; a task's failures are those of its attempts",
+          ...ALARM,
+        },
+        notify: { level: "native", how: "targets of the alarm, by ARN", ...ALARM },
       },
     },
   },
@@ -240,10 +254,9 @@ export const support: Support = {
     id: { level: "added", how: "the service refuses a known id (409): the task table answers with the run", ...TASK },
     delay: {
       level: "added",
-      how: "x-fc-async-delay up to 1 hour, not exact; longer ones by a queue's delay",
+      how: "kept in the task table; the keeper comes once a minute, and sooner by x-fc-async-delay",
       ...TASK,
       min: 0,
-      max: 7 * DAY,
     },
     expires: { level: "added", how: "checked when the run is due to start", ...TASK, min: 0 },
     priority: { level: "added", how: "the order of admission", ...MILLRACE },
@@ -253,7 +266,12 @@ export const support: Support = {
     stop: { level: "native", how: "StopAsyncTask, after the grace period", ...TASK },
     retry: { level: "added", how: "submitted again with the payload it had, as a further attempt", ...TASK },
     progress: { level: "added", how: "written to the task table by the worker", ...MILLRACE },
-    logs: { level: "native", how: "Log Service, found by the attempt's request id", ...TASK },
+    logs: {
+      level: "native",
+      how: "Log Service, as JSON lines with the run's id; the client does not read them, and says where they are",
+      source: TASK.source,
+      verified: "the lines on a real Node 20; the store by documentation only",
+    },
     audit: { level: "added", how: "payload and result in the task table or its bucket", ...TASK },
   },
   limits: {
