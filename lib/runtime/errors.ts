@@ -37,6 +37,13 @@ export function toErrorRecord(error: unknown): ErrorRecord {
   return { kind, message: error.message, ...(error.stack !== undefined && { stack: error.stack }) };
 }
 
+/** An error that fits into rows and messages, whatever was thrown. */
+export const shortened = ({ kind, message, stack }: ErrorRecord): ErrorRecord => ({
+  kind,
+  message: message.slice(0, 4096),
+  ...(stack !== undefined && { stack: stack.slice(0, 8192) }),
+});
+
 /** The error a record tells of. */
 export function fromErrorRecord({ kind, message, stack }: ErrorRecord): MillraceError {
   const error = new MillraceError(kind, message);

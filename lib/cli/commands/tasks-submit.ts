@@ -36,7 +36,7 @@ export function addSubmit(tasks: Command, cli: Cli): void {
     .description("start a run, or answer the one that has this id already")
     .argument("<task>", "the task's name, or its construct's")
     .argument("[payload]", "JSON, @file, or - for standard input (default: null)")
-    .option("--id <id>", "the run's id: the same id never runs twice (default: derived from the payload)")
+    .option("--id <id>", "the run's id: the same id never runs twice (default: one of the dispatcher's)")
     .option("--tenant <tenant>", "whose run it is")
     .option("--priority <number>", "higher first, 0 is ordinary", parseWhole(-1_000_000, 1_000_000))
     .option("--delay <time>", "starts no sooner, such as 10m", parseDuration)

@@ -1,4 +1,4 @@
-import { type ErrorRecord, isRetryable } from "../errors.ts";
+import { type ErrorRecord, isRetryable, shortened } from "../errors.ts";
 import { backoffMilliseconds, type Destination, type TaskDefinition } from "./definition.ts";
 import { attemptId } from "./ids.ts";
 import type { Outcome } from "./platform.ts";
@@ -144,7 +144,7 @@ export function concluded(
 ): Step {
   // A success that was finished before the stop reached it is a success: its work is done and visible.
   if (!("error" in outcome)) return succeeded(row, definition, result, now);
-  const error = bounded(outcome.error);
+  const error = shortened(outcome.error);
   if (row.status === "stopping" || error.kind === "stopped") {
     return ended(row, definition, "stopped", asStopped(error), "platform", now);
   }
@@ -312,10 +312,3 @@ export const event = (type: TaskEvent["type"], by: string, now: number, message?
 
 const asStopped = (error: ErrorRecord): ErrorRecord =>
   error.kind === "stopped" ? error : { ...error, kind: "stopped", message: `stopped; it ended with: ${error.message}` };
-
-/** Rows stay small whatever was thrown. */
-const bounded = ({ kind, message, stack }: ErrorRecord): ErrorRecord => ({
-  kind,
-  message: message.slice(0, 4096),
-  ...(stack !== undefined && { stack: stack.slice(0, 8192) }),
-});

@@ -134,6 +134,15 @@ describe("an event", () => {
     expect(JSON.parse(sent[0]!.body)).toMatchObject({ attempts: 1 });
   });
 
+  it("goes to the failure queue however much its error says", async () => {
+    const { define, functions, sent } = makeHost();
+    define("fails", `async () => { throw new Error("<html>".repeat(50_000)); }`, { attempts: 1, failures: "letters" });
+    functions.enqueue("fails", upload("a"));
+    await until("the failure queue", () => sent.length > 0);
+    expect(sent[0]!.body.length).toBeLessThan(16_384);
+    expect(JSON.parse(sent[0]!.body)).toMatchObject({ error: { message: expect.stringMatching(/^<html>/) } });
+  });
+
   it("without a failure queue is told of in the log", async () => {
     const { define, functions, lines } = makeHost();
     define("fails", `async () => { throw new Error("no"); }`, { attempts: 1 });

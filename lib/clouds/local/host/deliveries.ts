@@ -1,6 +1,6 @@
 import type { FunctionPlan } from "../../../parts/plan.ts";
 import type { Clock } from "../../../runtime/clock.ts";
-import { type ErrorRecord, isRetryable, toErrorRecord } from "../../../runtime/errors.ts";
+import { type ErrorRecord, isRetryable, shortened, toErrorRecord } from "../../../runtime/errors.ts";
 import type { SourceEvent } from "../../../runtime/events.ts";
 import type { LogFields } from "../../../runtime/handler.ts";
 import { backoffMilliseconds } from "../../../runtime/tasks/definition.ts";
@@ -177,7 +177,7 @@ export class Deliveries implements Duty {
     if (!error) this.#delete(row);
     else if (this.#isClosing || !this.#options.planOf(plan.name)) return;
     else if (isRetryable(error) && attempts < plan.attempts) this.#retry(plan, row, attempts);
-    else this.#giveUp(plan, row, { event, error, attempts });
+    else this.#giveUp(plan, row, { event, error: shortened(error), attempts });
   }
 
   #delete({ id }: Row): void {
