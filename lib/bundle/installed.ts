@@ -47,7 +47,7 @@ export async function npmInstall(
   options: readonly string[],
   packages: readonly string[],
 ): Promise<void> {
-  const quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--omit=dev"];
+  const quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--omit=dev", "--prefer-offline"];
   try {
     await promisify(execFile)("npm", ["install", ...quiet, ...options], { cwd: folder, maxBuffer: 2 ** 24 });
   } catch (error) {

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { unzipSync } from "fflate";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type ArchivedFile, archive } from "../../lib/bundle/archive.ts";
@@ -69,6 +69,24 @@ describe("deployable", () => {
     expect(Buffer.compare(await readFile(one!.file), await readFile(other!.file))).toBe(0);
     const changed = { ...SOURCES, "work.ts": `${SOURCES["work.ts"]} export const more = console.log("x");` };
     expect((await deployable(argsFor(await project("changed", changed)))).hash).not.toBe(one!.hash);
+  });
+});
+
+describe("packages that cannot be bundled", () => {
+  it("are installed beside the bundle, in the version the user has", async () => {
+    const outside = fileURLToPath(new URL("../clouds/alicloud/functions/echo.ts", import.meta.url));
+    const folder = await project("installing", SOURCES);
+    const { file } = await deployable({ ...argsFor(folder), handler: { file: outside }, install: ["picocolors"] });
+    const files = unzipSync(await readFile(file));
+    expect(Object.keys(files)).toContain("node_modules/picocolors/picocolors.js");
+    const manifest = Buffer.from(files["node_modules/picocolors/package.json"]!).toString();
+    const own = new URL("../../node_modules/picocolors/package.json", import.meta.url);
+    expect(JSON.parse(manifest)).toMatchObject({ version: JSON.parse(await readFile(own, "utf8")).version });
+  });
+
+  it("are named when npm has none such", async () => {
+    const folder = await project("missing", SOURCES);
+    await expect(deployable({ ...argsFor(folder), install: ["not-installed"] })).rejects.toThrow(/"not-installed"/);
   });
 });
 
