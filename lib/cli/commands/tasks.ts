@@ -89,7 +89,9 @@ function addLogs(tasks: Command, cli: Cli): void {
         const client = connectTo(options);
         const task = resolveName(await client.plan(), "task", word);
         for await (const line of client.tasks.logs(task, id, { follow, signal: cli.signal })) {
-          cli.terminal.print(options.json ? JSON.stringify(line) : renderLogLine(line, cli.terminal.colors));
+          cli.terminal.print(
+            options.json ? JSON.stringify(line) : renderLogLine(line, cli.terminal.colors, { isWhole: true }),
+          );
         }
       },
     ),

@@ -106,14 +106,18 @@ const indentJson = (value: unknown): string =>
     .map((line) => `  ${plain(line)}`)
     .join("\n");
 
-/** Longest part of a log line's fields that people are shown; `--json` has them whole. */
+/** Longest part of a log line's fields that is shown among other news; the run's own log has them whole. */
 const FIELDS_LENGTH = 300;
 
 /** A line of a run's log. */
-export function renderLogLine({ time, level, message, fields }: NewLogLine, { dim, yellow, red }: Colors): string {
+export function renderLogLine(
+  { time, level, message, fields }: NewLogLine,
+  { dim, yellow, red }: Colors,
+  { isWhole = false }: { readonly isWhole?: boolean } = {},
+): string {
   const style = level === "error" ? red : level === "warn" ? yellow : level === "debug" ? dim : String;
-  const facts =
-    fields && Object.keys(fields).length > 0 ? ` ${dim(clip(plain(JSON.stringify(fields)), FIELDS_LENGTH))}` : "";
+  const text = fields && Object.keys(fields).length > 0 ? plain(JSON.stringify(fields)) : "";
+  const facts = text && ` ${dim(isWhole ? text : clip(text, FIELDS_LENGTH))}`;
   const lines = message.split("\n").map(plain).join("\n         ");
   return `${dim(formatClock(time))} ${style(lines)}${facts}`;
 }

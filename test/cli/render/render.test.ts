@@ -1,5 +1,7 @@
+import pico from "picocolors";
 import { describe, expect, it } from "vitest";
 import { renderMermaid } from "../../../lib/cli/render/mermaid.ts";
+import { renderLogLine } from "../../../lib/cli/render/run.ts";
 import { renderTree } from "../../../lib/cli/render/tree.ts";
 import type { FunctionPlan, PartKind, Plan, PlanOf } from "../../../lib/parts/plan.ts";
 
@@ -158,4 +160,18 @@ describe("renderMermaid", () => {
     const lost = part("function", "lost", { ...FUNCTION, failures: "gone" } as Partial<FunctionPlan>);
     expect(renderMermaid({ ...PLAN, parts: [lost] })).not.toContain("-->");
   });
+});
+
+it("a log line's fields are whole in the run's own log, and cut among other news", () => {
+  const words = "x".repeat(5000);
+  const line = {
+    time: "2026-11-21T10:00:00.000Z",
+    attempt: 1,
+    level: "info",
+    message: "args",
+    fields: { words },
+  } as const;
+  const colors = pico.createColors(false);
+  expect(renderLogLine(line, colors).length).toBeLessThan(400);
+  expect(renderLogLine(line, colors, { isWhole: true })).toContain(words);
 });
