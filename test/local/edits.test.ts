@@ -133,3 +133,32 @@ test("a program that is edited is another plan: parts come and go, data stays", 
   await expect(host.tasks.submit("more", {}, { id: "c" })).rejects.toThrow('there is no task "more"');
   expect(await host.tasks.get("work", "a")).toMatchObject({ status: "succeeded" });
 });
+
+test("an edit that was refused is taken whole once its last fault is repaired", async () => {
+  const { start, save, saveHook, hears } = workshop();
+  save("work.ts", "export const handler = async (_event: unknown, { settings }: { settings: unknown }) => settings;");
+  const host = await start();
+  save("hook.ts", "export const = 1;");
+  save("index.ts", PROGRAM.replace("cloud,", 'cloud, settings: { word: "new" },'));
+  await hears("edit.refused", 1);
+  saveHook("two");
+  await hears("code.changed", 1);
+  await host.tasks.submit("work", {}, { id: "a" });
+  expect(await host.tasks.wait("work", "a")).toMatchObject({ resultPreview: '{"word":"new"}' });
+});
+
+test("a file that a refused edit asks for is waited for, and watched while it is wrong", async () => {
+  const { start, save, hears, events } = workshop();
+  const host = await start();
+  save(
+    "index.ts",
+    `${PROGRAM}\nnew AsyncTask("more", { cloud, handler: code(new URL("./more.ts", import.meta.url)) });`,
+  );
+  expect(await hears("edit.refused", 1)).toMatchObject({ problems: [{ message: "there is no such file" }] });
+  save("more.ts", "export const = 1;");
+  await expect.poll(() => JSON.stringify(events.at(-1)), { timeout: 10_000 }).toMatch(/more\.ts:1:14/);
+  save("more.ts", work("more"));
+  await hears("code.changed", 1);
+  await host.tasks.submit("more", {}, { id: "a" });
+  expect(await host.tasks.wait("more", "a")).toMatchObject({ resultPreview: '"work more"' });
+});

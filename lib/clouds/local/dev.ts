@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type FSWatcher, watch } from "chokidar";
 import { type Bundle, bundle } from "../../bundle/bundle.ts";
+import { BundleError, formatBundleProblem } from "../../bundle/bundle-error.ts";
 import { checkParts } from "../../parts/check.ts";
 import type { FunctionPlan, Plan } from "../../parts/plan.ts";
 import { secretValues } from "../../program/config.ts";
@@ -54,8 +55,12 @@ class LocalProgram {
   readonly #project: string;
   readonly #bundles = new Map<string, Bundle>();
   #evaluated: Evaluated | undefined;
+  /** What the program last read depends on, taken or refused. */
+  #wanted: readonly string[] = [];
   #watcher: FSWatcher | undefined;
   #changed = new Set<string>();
+  /** Changed in edits that were refused: what they ask for is still to be done. */
+  readonly #refused = new Set<string>();
   #taking = Promise.resolve();
 
   constructor(options: StartDevOptions) {
@@ -116,6 +121,7 @@ class LocalProgram {
       ...(stack !== undefined && { stack }),
       print: (text) => onEvent({ type: "warned", message: text.trimEnd() }),
     });
+    this.#wanted = [...evaluated.inputs, ...functionsOf(evaluated.plan).flatMap(codeFiles)];
     refuse([...evaluated.problems, ...(as ? checkParts(evaluated.plan.parts, SUPPORT[as]) : [])]);
     for (const message of evaluated.warnings) onEvent({ type: "warned", message });
     this.#evaluated = evaluated;
@@ -123,8 +129,12 @@ class LocalProgram {
   }
 
   async #bundleAll(functions: readonly FunctionPlan[]): Promise<void> {
-    const made = await Promise.all(functions.map(async (plan) => [plan.name, await this.#bundle(plan)] as const));
-    for (const [name, made_] of made) this.#bundles.set(name, made_);
+    const made = await Promise.allSettled(
+      functions.map(async (plan) => [plan.name, await this.#bundle(plan)] as const),
+    );
+    const faults = made.flatMap((one) => (one.status === "rejected" ? [one.reason as unknown] : []));
+    if (faults.length > 0) throw allOf(faults);
+    for (const one of made) if (one.status === "fulfilled") this.#bundles.set(...one.value);
   }
 
   /** Removes what earlier edits left, while the folder is ours; later a process may still run an old bundle. */
@@ -172,7 +182,11 @@ class LocalProgram {
 
   #inputs(): string[] {
     return [
-      ...new Set([...(this.#evaluated?.inputs ?? []), ...[...this.#bundles.values()].flatMap(({ inputs }) => inputs)]),
+      ...new Set([
+        ...this.#wanted,
+        ...(this.#evaluated?.inputs ?? []),
+        ...[...this.#bundles.values()].flatMap(({ inputs }) => inputs),
+      ]),
     ];
   }
 
@@ -183,8 +197,9 @@ class LocalProgram {
   }
 
   /** A file of the program itself means a new plan; a handler's file means only new code. */
-  async #take(host: LocalHost, changed: ReadonlySet<string>): Promise<void> {
+  async #take(host: LocalHost, saved: ReadonlySet<string>): Promise<void> {
     const { onEvent } = this.#options;
+    const changed = new Set([...this.#refused, ...saved]);
     const began = performance.now();
     const before = new Map([...this.#bundles].map(([name, { hash }]) => [name, hash]));
     try {
@@ -195,12 +210,15 @@ class LocalProgram {
         if (!functions.some((part) => part.name === name)) this.#bundles.delete(name);
       await this.#bundleAll(functions.filter(({ name }) => isProgram || this.#isOutOfDate(name, changed)));
       await this.#deploy(host);
+      this.#refused.clear();
       const renewed = [...this.#bundles].filter(([name, { hash }]) => before.get(name) !== hash).map(([name]) => name);
       onEvent({ type: "code.changed", functions: renewed, milliseconds: Math.round(performance.now() - began) });
     } catch (error) {
+      for (const path of saved) this.#refused.add(path);
       const { message } = toErrorRecord(error);
       onEvent({ type: "edit.refused", message, problems: error instanceof ProblemsError ? error.problems : [] });
       if (error instanceof ProgramError) this.#watcher?.add([...error.inputs]);
+      if (error instanceof BundleError) this.#watcher?.add([...error.files]);
     }
     this.#watcher?.add(this.#inputs());
   }
@@ -210,12 +228,22 @@ class LocalProgram {
   }
 }
 
+/** What is wrong with the code of all functions, each thing once, though several may share a file. */
+function allOf(faults: readonly unknown[]): unknown {
+  const problems = faults.flatMap((fault) => (fault instanceof BundleError ? fault.problems : []));
+  const known = new Map(problems.map((problem) => [formatBundleProblem(problem), problem]));
+  return faults.find((fault) => !(fault instanceof BundleError)) ?? new BundleError([...known.values()]);
+}
+
 /** The module that every local bundle starts with. */
 const ENTRY = fileURLToPath(
   new URL(`./runtime/entry${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url),
 );
 
 const functionsOf = ({ parts }: Plan): readonly FunctionPlan[] => parts.filter((part) => part.kind === "function");
+
+const codeFiles = ({ handler, code }: FunctionPlan): readonly string[] =>
+  [handler, ...Object.values(code)].flatMap((plan) => ("file" in plan ? [plan.file] : []));
 
 /** Only what the user should know; the rest is in the runs' own logs. */
 function warningLog(onEvent: (event: DevEvent) => void): Log {
