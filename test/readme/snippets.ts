@@ -10,6 +10,8 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export const MODULES: Readonly<Record<string, string>> = {
   millrace: join(ROOT, "lib/index.ts"),
   "millrace/local": join(ROOT, "lib/clouds/local/index.ts"),
+  "millrace/alicloud": join(ROOT, "lib/clouds/alicloud/index.ts"),
+  "millrace/client/alicloud": join(ROOT, "lib/clouds/alicloud/client.ts"),
   "millrace/handler": join(ROOT, "lib/runtime/index.ts"),
   "millrace/client": join(ROOT, "lib/client/index.ts"),
   "millrace/testing": join(ROOT, "lib/testing/index.ts"),

@@ -28,7 +28,12 @@ export interface AlicloudTarget {
  * 20 will do. Needs the package `tablestore`. Logs are in Log Service; `logs` says where.
  *
  * @example
- * const tasks = connectAlicloud({ addresses: stackOutput.addresses, credentials: () => keys });
+ * // pulumi stack output --json > stack.json
+ * import { readFileSync } from "node:fs";
+ * const { addresses } = JSON.parse(readFileSync("stack.json", "utf8")).millrace;
+ * const accessKeyId = process.env.ALIBABA_CLOUD_ACCESS_KEY_ID ?? "";
+ * const accessKeySecret = process.env.ALIBABA_CLOUD_ACCESS_KEY_SECRET ?? "";
+ * const tasks = connectAlicloud({ addresses, credentials: () => ({ accessKeyId, accessKeySecret }) });
  * await tasks.submit("resize-task", { image: "cat.png" }, { id: "cat" });
  */
 export function connectAlicloud(target: AlicloudTarget): TaskClient {
