@@ -38,6 +38,9 @@ export interface ConstructArgs {
   readonly id?: string;
 }
 
+/** Parts are called by it, and so are folders of the local cloud. */
+const NAME = /^[\p{L}\p{N}][\p{L}\p{N}_-]{0,99}$/u;
+
 /**
  * The base of every construct. A constructor declares parts, says what else is wrong, and calls `build`: the cloud
  * then checks all parts, reports every problem in one error, and only then makes anything.
@@ -58,6 +61,11 @@ export abstract class Construct extends pulumi.ComponentResource {
     const parent = opts.parent instanceof Construct ? opts.parent : undefined;
     const chosen = cloud ?? parent?.cloud;
     if (!chosen) throw new Error(`${name}.cloud: name the cloud it runs on, for example { cloud: local() }`);
+    if (!NAME.test(name)) {
+      throw new Error(
+        `${JSON.stringify(name)}: a construct's name has letters, digits, - and _, at most 100, and begins with a letter or digit`,
+      );
+    }
     this.cloud = chosen;
     this.plan = { name, type, id, cloud: chosen.plan.name, ...(parent && { parent: parent.plan.name }) };
     if (chosen.constructs.some((other) => other.name === name)) {

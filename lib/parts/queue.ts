@@ -31,6 +31,7 @@ const OPTIONS = {
 
 export function queuePlan(names: PartNames, spec: QueueSpec, units: Units): QueuePlan {
   units.options(spec, OPTIONS);
+  units.needs(spec, "attempts", "deadLetters");
   const { visibility, retention, delay, attempts = DEFAULTS.queueAttempts, deadLetters, existing } = spec;
   return {
     kind: "queue",

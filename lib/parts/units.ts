@@ -34,6 +34,16 @@ export class Units {
     this.#problems.push(...unknownOptions(path, given, options));
   }
 
+  /** A field that does nothing without another one would be ignored in silence too. */
+  needs<Spec extends object>(given: Spec, field: keyof Spec & string, other: keyof Spec & string): void {
+    if (given[field] === undefined || given[other] !== undefined) return;
+    this.#problems.push({
+      path: `${this.#part}.${field}`,
+      message: `does nothing without ${other}`,
+      given: given[field],
+    });
+  }
+
   #read<Given>(field: string, given: Given | undefined, read: (given: Given) => number): number | undefined {
     if (given === undefined) return undefined;
     try {

@@ -272,3 +272,25 @@ test("a stack's output holds the plan and every address, for the CLI and clients
   expect(addresses["copier-to"]).toEqual({ name: "the-archive" });
   expect(pulumi.Output.isInstance(cloud.output)).toBe(true);
 });
+
+test.each(["../up", "a/b", "re ports", ".hidden", "a\nb", "x".repeat(101)])(
+  "a construct's name becomes names and folders: %j is refused",
+  async (name) => {
+    await expect(async () => new Copier(name, { cloud: await recordingCloud() })).rejects.toThrow(
+      "a construct's name has letters",
+    );
+  },
+);
+
+test("a queue's attempts without dead letters are no promise anybody keeps", async () => {
+  class Lonely extends Construct {
+    constructor(args: ConstructArgs) {
+      super("Lonely", "lonely", args);
+      this.queue("work", { attempts: 3 });
+      this.build();
+    }
+  }
+  await expect(async () => new Lonely({ cloud: await recordingCloud() })).rejects.toThrow(
+    "lonely-work.attempts: does nothing without deadLetters (given 3)",
+  );
+});

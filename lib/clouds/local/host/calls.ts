@@ -65,10 +65,13 @@ export class InvocationCalls {
     return point ? faults.around(point, verb.part, work, () => job.kill()) : work();
   }
 
-  /** Removes what the invocation has left: linked objects, and contents that never became one. */
+  /**
+   * Removes what the invocation has left: linked objects, and contents that never became one. What cannot be removed
+   * now is removed at the next start; the invocation has ended all the same.
+   */
   async end(): Promise<void> {
     const paths = [...this.#staged, ...(this.#objects === undefined ? [] : [this.#objects])];
-    await Promise.all(paths.map((path) => rm(path, { recursive: true, force: true })));
+    await Promise.allSettled(paths.map((path) => rm(path, { recursive: true, force: true })));
   }
 
   async #do({ part, action }: UsedVerb, method: string, args: readonly unknown[], job: JobHandle): Promise<unknown> {
