@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { MillraceError } from "../../../runtime/errors.ts";
 import type { ObjectInfo, PutOptions } from "../../../runtime/ports.ts";
@@ -107,12 +107,12 @@ export class InvocationCalls {
     },
   };
 
-  /** Beside the scratch folder, which is the handler's own and begins empty. */
+  /**
+   * Beside the scratch folder, which is the handler's own and begins empty. Another one for every invocation: the next
+   * one in the same scratch folder may begin before this one's objects are cleared away.
+   */
   #folder({ scratch }: JobHandle): string {
-    if (this.#objects === undefined) {
-      this.#objects = `${scratch}.objects`;
-      mkdirSync(this.#objects);
-    }
+    this.#objects ??= mkdtempSync(`${scratch}.objects-`);
     return this.#objects;
   }
 }
