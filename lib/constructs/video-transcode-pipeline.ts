@@ -1,5 +1,6 @@
 import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import type { Handlers } from "../handlers/index.ts";
+import { MACHINE_OPTIONS } from "../parts/function.ts";
 import {
   type Bucket,
   Construct,
@@ -15,6 +16,7 @@ import {
   type TaskPart,
   write,
 } from "../parts/index.ts";
+import { BEHAVIOR_OPTIONS } from "../parts/task.ts";
 import type { Duration } from "../shared/duration.ts";
 import { type Problem, unknownOptions } from "../shared/problem.ts";
 import type { Size } from "../shared/size.ts";
@@ -201,19 +203,9 @@ const OPTIONS = {
   prefix: true,
   suffixes: true,
   outputPrefix: true,
-  timeout: true,
-  grace: true,
-  attempts: true,
-  backoff: true,
-  concurrency: true,
-  expires: true,
-  retention: true,
-  onSuccess: true,
-  onFailure: true,
+  ...BEHAVIOR_OPTIONS,
   after: true,
-  memory: true,
-  disk: true,
-  cpu: true,
+  ...MACHINE_OPTIONS,
 } satisfies Readonly<Record<keyof VideoTranscodePipelineArgs, true>>;
 
 const unless = (holds: boolean, problem: Problem): readonly Problem[] => (holds ? [] : [problem]);

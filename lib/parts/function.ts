@@ -134,6 +134,13 @@ export function functionPlan(
   };
 }
 
+/** What every function takes of the machine. */
+export const MACHINE_OPTIONS = {
+  memory: true,
+  disk: true,
+  cpu: true,
+} satisfies Readonly<Record<keyof Machine, true>>;
+
 const OPTIONS = {
   handler: true,
   when: true,
@@ -144,9 +151,7 @@ const OPTIONS = {
   attempts: true,
   backoff: true,
   failures: true,
-  memory: true,
-  disk: true,
-  cpu: true,
+  ...MACHINE_OPTIONS,
   tools: true,
   install: true,
   concurrency: true,

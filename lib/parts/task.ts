@@ -10,6 +10,7 @@ import {
   type Backoff,
   backoffPlan,
   type HandlerRef,
+  MACHINE_OPTIONS,
   type Machine,
   type WorldOf,
 } from "./function.ts";
@@ -117,14 +118,8 @@ export function taskPlan(names: PartNames, spec: AnyTaskSpec, units: Units) {
 }
 
 /** A construct may hand on all it was given, its cloud and its id too. */
-const OPTIONS = {
-  cloud: true,
-  id: true,
-  handler: true,
-  when: true,
-  links: true,
-  settings: true,
-  code: true,
+/** What every task takes beside its handler: whoever passes it on takes the same. */
+export const BEHAVIOR_OPTIONS = {
   timeout: true,
   grace: true,
   attempts: true,
@@ -134,10 +129,19 @@ const OPTIONS = {
   retention: true,
   onSuccess: true,
   onFailure: true,
+} satisfies Readonly<Record<keyof TaskBehavior, true>>;
+
+const OPTIONS = {
+  cloud: true,
+  id: true,
+  handler: true,
+  when: true,
+  links: true,
+  settings: true,
+  code: true,
+  ...BEHAVIOR_OPTIONS,
   dispatch: true,
-  memory: true,
-  disk: true,
-  cpu: true,
+  ...MACHINE_OPTIONS,
   tools: true,
   install: true,
   environment: true,

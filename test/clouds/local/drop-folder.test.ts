@@ -285,8 +285,8 @@ describe("a key's path", () => {
       fc.property(fc.array(name, { minLength: 1, maxLength: 6 }), (names) => {
         const segments = toSegments(names.join("/"));
         if (!segments) return;
-        const path = join("/root/bucket", ...segments);
-        expect(path).toBe(`/root/bucket/${names.join("/")}`);
+        const path = join("/drop/bucket", ...segments);
+        expect(path).toBe(`/drop/bucket/${names.join("/")}`);
       }),
     );
   });
