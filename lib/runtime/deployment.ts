@@ -31,3 +31,29 @@ export interface PortModule<World extends PortWorld = PortWorld> {
 export interface Deployment extends Definition {
   readonly ports: Readonly<Record<string, () => Promise<PortModule<never>>>>;
 }
+
+/** The links of a handler: every linked part's port, by the link's name. */
+export async function connect<World extends PortWorld>(
+  ports: Deployment["ports"],
+  links: Readonly<Record<string, LinkAddress>>,
+  world: World,
+): Promise<Readonly<Record<string, object>>> {
+  const entries = Object.entries(links).map(async ([name, address]) => {
+    const load = ports[name];
+    if (!load) throw new Error(`link ${name}: the bundle has no port for ${address.kind} "${address.part}"`);
+    const { port } = await load();
+    return [name, await port(address, world as never)] as const;
+  });
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+/**
+ * A field of a link's address.
+ *
+ * @throws an error that names link and field if it is missing.
+ */
+export function field(address: LinkAddress, name: string): string {
+  const value = address[name];
+  if (value !== undefined) return value;
+  throw new Error(`the address of ${address.kind} "${address.part}" has no ${name}: deploy the function again`);
+}

@@ -1,5 +1,4 @@
 import { connectAlicloud } from "../../lib/clouds/alicloud/client.ts";
-import { OWN_TASK, writeEnvironment } from "../../lib/clouds/alicloud/env.ts";
 import { start } from "../../lib/clouds/alicloud/runtime/entry.ts";
 import { handler as dispatch } from "../../lib/handlers/tasks/dispatch.ts";
 import { handler as keep } from "../../lib/handlers/tasks/keep.ts";
@@ -7,6 +6,7 @@ import type { Clock } from "../../lib/runtime/clock.ts";
 import type { Deployment, LinkAddress } from "../../lib/runtime/deployment.ts";
 import type { TaskDefinition } from "../../lib/runtime/tasks/definition.ts";
 import type { Envelope } from "../../lib/runtime/tasks/envelope.ts";
+import { OWN_TASK, writeEnvironment } from "../../lib/shared/environment.ts";
 import { FakeFc } from "../clouds/alicloud/fakes/fc.ts";
 import { FakeOss } from "../clouds/alicloud/fakes/oss.ts";
 import { KEYS } from "../clouds/alicloud/fakes/server.ts";
@@ -68,8 +68,13 @@ function deploy(fc: FakeFc, address: LinkAddress, clock: Clock): void {
   const { timeout } = JSON.parse(definition) as TaskDefinition;
   const handlerOf = (handler: unknown, link: string, module: () => Promise<unknown>) => {
     const deployment = { handler, code: {}, settings: {}, ports: { [link]: module } } as unknown as Deployment;
-    const place = { region: "cn-hangzhou", account: "1", logLevel: "error", tools: {}, sources: {} } as const;
-    const variables = writeEnvironment({ ...place, links: { [link]: address } });
+    const surroundings = {
+      place: { region: "cn-hangzhou", account: "1" },
+      logLevel: "error",
+      tools: {},
+      sources: {},
+    } as const;
+    const variables = writeEnvironment({ ...surroundings, links: { [link]: address } });
     return start(deployment, { variables, clock, write: () => {} });
   };
   fc.functions.set(worker, {

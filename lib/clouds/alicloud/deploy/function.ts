@@ -4,7 +4,7 @@ import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, LinkPlan, TaskPlan } from "../../../parts/plan.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
-import { OWN_TASK, writeEnvironment } from "../env.ts";
+import { OWN_TASK, writeEnvironment } from "../../../shared/environment.ts";
 import { codeOf, PORTS, runtimeFile } from "./code.ts";
 import {
   FUNCTION_NAME,
@@ -132,8 +132,7 @@ function environmentOf(
   return pulumi.all([site.account, addresses, pulumi.all(known)]).apply(([account, all, pairs]) => ({
     ...environment,
     ...writeEnvironment({
-      region: site.region,
-      account,
+      place: { region: site.region, account },
       logLevel: "info",
       tools,
       sources: Object.fromEntries(pairs),

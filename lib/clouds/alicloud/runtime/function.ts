@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { FunctionCall } from "../../../runtime/calls.ts";
-import type { LinkAddress } from "../../../runtime/deployment.ts";
+import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import type { FunctionInvoker } from "../../../runtime/ports.ts";
-import { field } from "../env.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { Functions } from "./functions.ts";
 

@@ -1,6 +1,5 @@
-import type { LinkAddress } from "../../../runtime/deployment.ts";
+import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import type { SecretReader } from "../../../runtime/ports.ts";
-import { field } from "../env.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { textOf } from "./http.ts";
 import { callOpenApi, openApiError } from "./open-api.ts";

@@ -6,7 +6,7 @@ import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { checkGet, checkKey, checkPut, noObject, pageLimit } from "../../../runtime/conditions.ts";
-import type { LinkAddress } from "../../../runtime/deployment.ts";
+import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import { type ErrorKind, MillraceError } from "../../../runtime/errors.ts";
 import type {
   BucketReader,
@@ -16,7 +16,6 @@ import type {
   ObjectInfo,
   PutOptions,
 } from "../../../runtime/ports.ts";
-import { field } from "../env.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { discard, encode, type HttpAnswer, type HttpRequest, send, textOf } from "./http.ts";
 import { signOss } from "./signature.ts";

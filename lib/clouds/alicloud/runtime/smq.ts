@@ -1,7 +1,6 @@
-import type { LinkAddress } from "../../../runtime/deployment.ts";
+import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import { type ErrorKind, MillraceError } from "../../../runtime/errors.ts";
 import type { Message, QueueReceiver, QueueSender, SendOptions } from "../../../runtime/ports.ts";
-import { field } from "../env.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { discard, encode, type HttpAnswer, type HttpRequest, send, textOf } from "./http.ts";
 import { packMessage, unpackMessage } from "./message-body.ts";

@@ -1,9 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { checkKey, pageLimit } from "../../../runtime/conditions.ts";
-import type { LinkAddress } from "../../../runtime/deployment.ts";
+import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import { type ErrorKind, MillraceError } from "../../../runtime/errors.ts";
 import type { Row, TableReader, TableWriter } from "../../../runtime/ports.ts";
-import { field } from "../env.ts";
 import type { AlicloudWorld } from "./account.ts";
 import type { Client, Condition, PrimaryKey, StoredRow, TablestoreModule } from "./tablestore-client.ts";
 

@@ -1,6 +1,5 @@
-import type { LinkAddress } from "../../../runtime/deployment.ts";
+import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import type { VolumeMount } from "../../../runtime/ports.ts";
-import { field } from "../env.ts";
 
 /** A file system that Function Compute has mounted already. */
 export const port = (address: LinkAddress): VolumeMount => ({ path: field(address, "path") });

@@ -1,10 +1,6 @@
-import type { LinkAddress } from "../../runtime/deployment.ts";
-import type { LogLevel } from "../../runtime/handler.ts";
-
 /** The environment variables that a deployment writes and a function reads. */
 const NAMES = {
-  region: "MILLRACE_REGION",
-  account: "MILLRACE_ACCOUNT",
+  place: "MILLRACE_PLACE",
   logLevel: "MILLRACE_LOG_LEVEL",
   tools: "MILLRACE_TOOLS",
   sources: "MILLRACE_SOURCES",
@@ -16,21 +12,20 @@ export const OWN_TASK = "$task";
 
 /** What a function is told of the place it runs in. */
 export interface Environment {
-  readonly region: string;
-  /** The account's number. */
-  readonly account: string;
-  readonly logLevel: LogLevel;
+  /** Where it runs, in its cloud's own words: region, account. */
+  readonly place: Readonly<Record<string, string>>;
+  readonly logLevel: "debug" | "info" | "warn" | "error";
   /** Paths by tool. */
   readonly tools: Readonly<Record<string, string>>;
   /** Logical names of the buckets and queues whose events come, by their physical names. */
   readonly sources: Readonly<Record<string, string>>;
-  readonly links: Readonly<Record<string, LinkAddress>>;
+  /** Where the linked parts lie, by the link's name. */
+  readonly links: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
-/** The environment as Function Compute takes it. */
-export const writeEnvironment = ({ region, account, logLevel, tools, sources, links }: Environment) => ({
-  [NAMES.region]: region,
-  [NAMES.account]: account,
+/** The environment as platforms take it. */
+export const writeEnvironment = ({ place, logLevel, tools, sources, links }: Environment): Record<string, string> => ({
+  [NAMES.place]: JSON.stringify(place),
   [NAMES.logLevel]: logLevel,
   ...(Object.keys(tools).length > 0 && { [NAMES.tools]: JSON.stringify(tools) }),
   ...(Object.keys(sources).length > 0 && { [NAMES.sources]: JSON.stringify(sources) }),
@@ -44,35 +39,23 @@ export function readEnvironment(variables: Readonly<Record<string, string | unde
     if (value) return value;
     throw new Error(`the environment variable ${name} is missing: this function was not deployed by Millrace`);
   };
-  const record = <Value>(name: string) => JSON.parse(variables[name] ?? "{}") as Record<string, Value>;
+  const record = (name: string, text: string) => parse<Readonly<Record<string, string>>>(name, text);
   return {
-    region: get(NAMES.region),
-    account: get(NAMES.account),
-    logLevel: get(NAMES.logLevel) as LogLevel,
-    tools: record<string>(NAMES.tools),
-    sources: record<string>(NAMES.sources),
+    place: record(NAMES.place, get(NAMES.place)),
+    logLevel: get(NAMES.logLevel) as Environment["logLevel"],
+    tools: record(NAMES.tools, variables[NAMES.tools] ?? "{}"),
+    sources: record(NAMES.sources, variables[NAMES.sources] ?? "{}"),
     links: Object.fromEntries(
       Object.keys(variables)
         .filter((name) => name.startsWith(LINK))
-        .map((name) => [fromLinkName(name), parseAddress(name, get(name))]),
+        .map((name) => [fromLinkName(name), record(name, get(name))]),
     ),
   };
 }
 
-/**
- * A field of a link's address.
- *
- * @throws an error that names link and field if it is missing.
- */
-export function field(address: LinkAddress, name: string): string {
-  const value = address[name];
-  if (value !== undefined) return value;
-  throw new Error(`the address of ${address.kind} "${address.part}" has no ${name}: deploy the function again`);
-}
-
-function parseAddress(name: string, text: string): LinkAddress {
+function parse<Value>(name: string, text: string): Value {
   try {
-    return JSON.parse(text) as LinkAddress;
+    return JSON.parse(text) as Value;
   } catch (error) {
     throw new Error(`the environment variable ${name} is no JSON: deploy the function again`, { cause: error });
   }
