@@ -1,5 +1,7 @@
 import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import {
+  type AlarmArgs,
+  alarmsFor,
   Construct,
   type ConstructArgs,
   type Monitor,
@@ -10,8 +12,8 @@ import {
 import type { FunctionInvoked } from "../runtime/events.ts";
 import type { Handler } from "../runtime/handler.ts";
 
-/** Settings of {@link AsyncTask}: the task itself, and the cloud it runs on. */
-export type AsyncTaskArgs<H> = ConstructArgs & TaskSpec<H>;
+/** Settings of {@link AsyncTask}: the task itself, the cloud it runs on, and who is told of failures. */
+export type AsyncTaskArgs<H> = ConstructArgs & AlarmArgs & TaskSpec<H>;
 
 /**
  * A stateful background task: runs have ids, states and histories; the same id never runs twice.
@@ -41,7 +43,7 @@ export class AsyncTask<H extends Handler<FunctionInvoked<never>, never, never, u
 
     this.failures = this.queue("failures");
     this.runs = this.task<H>("task", args, { onFailure: [this.failures, ...[args.onFailure ?? []].flat()] });
-    this.alarms = this.monitor("alarms", { alarms: [{ part: this.runs, metric: "failures", above: 0 }] });
+    this.alarms = this.monitor("alarms", alarmsFor(args, [{ part: this.runs, metric: "failures", above: 0 }]));
 
     this.build();
   }

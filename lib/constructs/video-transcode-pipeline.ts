@@ -2,6 +2,8 @@ import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import type { Handlers } from "../handlers/index.ts";
 import { MACHINE_OPTIONS } from "../parts/function.ts";
 import {
+  type AlarmArgs,
+  alarmsFor,
   type Bucket,
   Construct,
   type ConstructArgs,
@@ -25,7 +27,7 @@ import { FORMATS, type Format } from "../shared/video/formats.ts";
 import type { RenditionSpec } from "../shared/video/rendition-spec.ts";
 
 /** Settings of {@link VideoTranscodePipeline}. */
-export interface VideoTranscodePipelineArgs extends ConstructArgs, TaskBehavior, Machine {
+export interface VideoTranscodePipelineArgs extends ConstructArgs, AlarmArgs, TaskBehavior, Machine {
   /** What is made of every video, unless a request names its own. @default ["mp4"] */
   readonly formats?: readonly RenditionSpec[];
   /** What a request's `dst_format` may name. @default every format */
@@ -103,12 +105,13 @@ export class VideoTranscodePipeline extends Construct {
       onSuccess: [...(args.after ? [args.after] : []), ...[args.onSuccess ?? []].flat()],
       onFailure: [this.failures, ...[args.onFailure ?? []].flat()],
     });
-    this.alarms = this.monitor("alarms", {
-      alarms: [
+    this.alarms = this.monitor(
+      "alarms",
+      alarmsFor(args, [
         { part: this.runs, metric: "failures", above: 0 },
         { part: this.deadLetters, metric: "messages", above: 0 },
-      ],
-    });
+      ]),
+    );
 
     this.build(problems);
   }
@@ -196,6 +199,7 @@ function settingsOf(name: string, args: VideoTranscodePipelineArgs, uploads: Buc
 const OPTIONS = {
   cloud: true,
   id: true,
+  notify: true,
   formats: true,
   accepts: true,
   uploads: true,

@@ -85,19 +85,23 @@ export abstract class Construct extends pulumi.ComponentResource {
   }
 
   protected table(id: string, spec: TableSpec = {}): Table {
-    return this.#declare(tablePlan(this.#names(id), spec));
+    const names = this.#names(id);
+    return this.#declare(tablePlan(names, spec, this.#units(names)));
   }
 
   protected volume(id: string, spec: VolumeSpec = {}): Volume {
-    return this.#declare(volumePlan(this.#names(id), spec));
+    const names = this.#names(id);
+    return this.#declare(volumePlan(names, spec, this.#units(names)));
   }
 
   protected secret(id: string, spec: SecretSpec): Secret {
-    return this.#declare(secretPlan(this.#names(id), spec));
+    const names = this.#names(id);
+    return this.#declare(secretPlan(names, spec, this.#units(names)));
   }
 
   protected schedule(id: string, spec: ScheduleSpec): Schedule {
-    return this.#declare(schedulePlan(this.#names(id), spec));
+    const names = this.#names(id);
+    return this.#declare(schedulePlan(names, spec, this.#units(names)));
   }
 
   protected monitor(id: string, spec: MonitorSpec): Monitor {

@@ -4,7 +4,7 @@ export { type Code, code } from "./code.ts";
 export { Construct, type ConstructArgs } from "./construct.ts";
 export type { Backoff, FunctionSpec, Machine } from "./function.ts";
 export { all, control, invoke, type Link, mount, read, receive, remove, send, submit, write } from "./link.ts";
-export type { Alarm, MonitorSpec } from "./monitor.ts";
+export { type Alarm, type AlarmArgs, alarmsFor, type MonitorSpec } from "./monitor.ts";
 export type {
   Bucket,
   Built,

@@ -3,6 +3,20 @@ import type { FunctionPart, Part, PartNames, Queue } from "./part.ts";
 import type { AlarmPlan, MonitorPlan } from "./plan.ts";
 import type { Units } from "./units.ts";
 
+/** What a construct that makes alarms takes. */
+export interface AlarmArgs {
+  /**
+   * Queues and functions that get the construct's alarms, beside whom the cloud itself tells; `"nobody"` makes no alarms.
+   *
+   * @default whom the cloud tells, by its own settings
+   */
+  readonly notify?: readonly (Queue | FunctionPart)[] | "nobody";
+}
+
+/** A construct's alarms, as its user wants them told. */
+export const alarmsFor = ({ notify = [] }: AlarmArgs, alarms: readonly Alarm[]): MonitorSpec =>
+  notify === "nobody" ? { alarms: [] } : { alarms, notify };
+
 /** Alarms, and where they go. */
 export interface MonitorSpec {
   readonly alarms: readonly Alarm[];
@@ -23,14 +37,24 @@ export interface Alarm {
 /** The time a number has to stay above its bound. */
 const ALARM_PERIOD = 300;
 
-export const monitorPlan = (names: PartNames, { alarms, notify = [] }: MonitorSpec, units: Units): MonitorPlan => ({
-  kind: "monitor",
-  ...names,
-  alarms: alarms.map(({ part, metric, above, period }, index) => ({
-    part: part.name,
-    metric,
-    above,
-    period: units.seconds(`alarms[${index}].period`, period, ALARM_PERIOD),
-  })),
-  notify: notify.map(({ kind, name }) => ({ kind, name })),
-});
+const OPTIONS = { alarms: true, notify: true } satisfies Readonly<Record<keyof MonitorSpec, true>>;
+const ALARM_OPTIONS = { part: true, metric: true, above: true, period: true } satisfies Readonly<
+  Record<keyof Alarm, true>
+>;
+
+export function monitorPlan(names: PartNames, spec: MonitorSpec, units: Units): MonitorPlan {
+  units.options(spec, OPTIONS);
+  const { alarms, notify = [] } = spec;
+  for (const [index, alarm] of alarms.entries()) units.options(alarm, ALARM_OPTIONS, `alarms[${index}]`);
+  return {
+    kind: "monitor",
+    ...names,
+    alarms: alarms.map(({ part, metric, above, period }, index) => ({
+      part: part.name,
+      metric,
+      above,
+      period: units.seconds(`alarms[${index}].period`, period, ALARM_PERIOD),
+    })),
+    notify: notify.map(({ kind, name }) => ({ kind, name })),
+  };
+}

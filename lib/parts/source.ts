@@ -1,6 +1,7 @@
 import type { BucketCreated, QueueReceived, ScheduleFired } from "../runtime/events.ts";
 import { parseCron } from "../shared/cron.ts";
 import { type Duration, toSeconds } from "../shared/duration.ts";
+import { refuse, unknownOptions } from "../shared/problem.ts";
 import type { Bucket, Queue, Schedule } from "./part.ts";
 import type { SourcePlan, TimingPlan } from "./plan.ts";
 
@@ -20,10 +21,14 @@ export interface Source<Event = unknown> {
  * @example
  * when: created(uploads, { prefix: "in/", suffix: ".mp4" })
  */
-export const created = (
+export function created(
   bucket: Bucket,
-  { prefix = "", suffix = "" }: { readonly prefix?: string; readonly suffix?: string } = {},
-): Source<BucketCreated> => ({ plan: { type: "bucket.created", bucket: bucket.name, prefix, suffix } });
+  options: { readonly prefix?: string; readonly suffix?: string } = {},
+): Source<BucketCreated> {
+  refuse(unknownOptions(`created(${bucket.name})`, options, { prefix: true, suffix: true }));
+  const { prefix = "", suffix = "" } = options;
+  return { plan: { type: "bucket.created", bucket: bucket.name, prefix, suffix } };
+}
 
 /**
  * Messages came into the queue; one that fails is received again, up to the queue's `attempts`.
@@ -31,10 +36,14 @@ export const created = (
  * @param options.batch most messages in one invocation. @default 1
  * @param options.window longest wait for a batch to fill. @default none
  */
-export const received = (
+export function received(
   queue: Queue,
-  { batch = 1, window = "0 seconds" }: { readonly batch?: number; readonly window?: Duration } = {},
-): Source<QueueReceived> => ({ plan: { type: "queue.received", queue: queue.name, batch, window: toSeconds(window) } });
+  options: { readonly batch?: number; readonly window?: Duration } = {},
+): Source<QueueReceived> {
+  refuse(unknownOptions(`received(${queue.name})`, options, { batch: true, window: true }));
+  const { batch = 1, window = "0 seconds" } = options;
+  return { plan: { type: "queue.received", queue: queue.name, batch, window: toSeconds(window) } };
+}
 
 /** A schedule part came round. */
 export const fired = (schedule: Schedule): Source<ScheduleFired> => ({
@@ -51,10 +60,9 @@ export const every = (interval: Duration): Source<ScheduleFired> => ({ timing: {
  * @example
  * cron("0 4 * * *", { timeZone: "Asia/Shanghai" })
  */
-export function cron(
-  expression: string,
-  { timeZone = "UTC" }: { readonly timeZone?: string } = {},
-): Source<ScheduleFired> {
+export function cron(expression: string, options: { readonly timeZone?: string } = {}): Source<ScheduleFired> {
+  refuse(unknownOptions(`cron(${JSON.stringify(expression)})`, options, { timeZone: true }));
+  const { timeZone = "UTC" } = options;
   parseCron(expression, timeZone);
   return { timing: { cron: expression, timeZone } };
 }

@@ -1,5 +1,6 @@
 import type { PartNames } from "./part.ts";
 import type { TablePlan } from "./plan.ts";
+import type { Units } from "./units.ts";
 
 /** A table of rows by partition and sort key, with conditional puts and expiry. */
 export interface TableSpec {
@@ -9,9 +10,10 @@ export interface TableSpec {
   readonly existing?: string;
 }
 
-export const tablePlan = (names: PartNames, { removable = false, existing }: TableSpec): TablePlan => ({
-  kind: "table",
-  ...names,
-  removable,
-  ...(existing !== undefined && { existing }),
-});
+const OPTIONS = { removable: true, existing: true } satisfies Readonly<Record<keyof TableSpec, true>>;
+
+export function tablePlan(names: PartNames, spec: TableSpec, units: Units): TablePlan {
+  units.options(spec, OPTIONS);
+  const { removable = false, existing } = spec;
+  return { kind: "table", ...names, removable, ...(existing !== undefined && { existing }) };
+}

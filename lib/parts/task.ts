@@ -117,7 +117,6 @@ export function taskPlan(names: PartNames, spec: AnyTaskSpec, units: Units) {
   };
 }
 
-/** A construct may hand on all it was given, its cloud and its id too. */
 /** What every task takes beside its handler: whoever passes it on takes the same. */
 export const BEHAVIOR_OPTIONS = {
   timeout: true,
@@ -131,9 +130,11 @@ export const BEHAVIOR_OPTIONS = {
   onFailure: true,
 } satisfies Readonly<Record<keyof TaskBehavior, true>>;
 
+/** A construct may hand on all it was given, its cloud, its id and whom it notifies too. */
 const OPTIONS = {
   cloud: true,
   id: true,
+  notify: true,
   handler: true,
   when: true,
   links: true,
@@ -145,7 +146,7 @@ const OPTIONS = {
   tools: true,
   install: true,
   environment: true,
-} satisfies Readonly<Record<Exclude<keyof AnyTaskSpec, "failures" | "role"> | "cloud" | "id", true>>;
+} satisfies Readonly<Record<Exclude<keyof AnyTaskSpec, "failures" | "role"> | "cloud" | "id" | "notify", true>>;
 
 /** The platform retries nothing of a worker: attempts are the task's. */
 function workerOf(names: PartNames, spec: AnyTaskSpec, { timeout }: TaskPlan): AnyFunctionSpec {

@@ -1,5 +1,6 @@
 import type { PartNames } from "./part.ts";
 import type { VolumePlan } from "./plan.ts";
+import type { Units } from "./units.ts";
 
 /** A file system shared by the functions that mount it. */
 export interface VolumeSpec {
@@ -9,9 +10,10 @@ export interface VolumeSpec {
   readonly existing?: string;
 }
 
-export const volumePlan = (names: PartNames, { removable = false, existing }: VolumeSpec): VolumePlan => ({
-  kind: "volume",
-  ...names,
-  removable,
-  ...(existing !== undefined && { existing }),
-});
+const OPTIONS = { removable: true, existing: true } satisfies Readonly<Record<keyof VolumeSpec, true>>;
+
+export function volumePlan(names: PartNames, spec: VolumeSpec, units: Units): VolumePlan {
+  units.options(spec, OPTIONS);
+  const { removable = false, existing } = spec;
+  return { kind: "volume", ...names, removable, ...(existing !== undefined && { existing }) };
+}

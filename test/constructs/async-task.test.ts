@@ -63,6 +63,18 @@ test("the graph of a task that only submits start", () => {
   `);
 });
 
+test("alarms go where the user says, or nowhere by name", () => {
+  const cloud = recordingCloud();
+  const store = new Store("store", { cloud });
+  new AsyncTask("told", { cloud, handler: PLAIN, notify: [store.orders] });
+  new AsyncTask("silent", { cloud, handler: PLAIN, notify: "nobody" });
+  const monitors = ["told-alarms", "silent-alarms"].map((name) => cloud.parts.get(name)?.plan);
+  expect(monitors).toMatchObject([
+    { alarms: [{ part: "told-task", metric: "failures" }], notify: [{ kind: "queue", name: "store-orders" }] },
+    { alarms: [], notify: [] },
+  ]);
+});
+
 test("the graph with links, sources and destinations", () => {
   const cloud = recordingCloud();
   const store = new Store("store", { cloud });

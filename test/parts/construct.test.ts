@@ -5,7 +5,7 @@ import { type Code, code } from "../../lib/parts/code.ts";
 import { Construct, type ConstructArgs } from "../../lib/parts/construct.ts";
 import { read, send, write } from "../../lib/parts/link.ts";
 import type { Bucket, FunctionPart, Queue } from "../../lib/parts/part.ts";
-import { created, every } from "../../lib/parts/source.ts";
+import { created, cron, every, received } from "../../lib/parts/source.ts";
 import type { BucketCreated, ScheduleFired } from "../../lib/runtime/events.ts";
 import type { Handler } from "../../lib/runtime/handler.ts";
 import type { BucketReader, BucketWriter, QueueSender } from "../../lib/runtime/ports.ts";
@@ -293,4 +293,45 @@ test("a queue's attempts without dead letters are no promise anybody keeps", asy
   await expect(async () => new Lonely({ cloud: await recordingCloud() })).rejects.toThrow(
     "lonely-work.attempts: does nothing without deadLetters (given 3)",
   );
+});
+
+test("an option that is none is refused in every part, misspelt or not", () => {
+  class Everything extends Construct {
+    constructor(name: string, args: ConstructArgs) {
+      super("Everything", name, args);
+      const typo = { removeable: true } as object;
+      const bucket = this.bucket("bucket", typo);
+      this.queue("queue", typo);
+      this.table("table", typo);
+      this.volume("volume", typo);
+      this.secret("secret", { config: "key", ...typo });
+      this.schedule("schedule", { timing: every("1 hour"), ...typo });
+      const alarm = { part: bucket, metric: "failures", above: 0, ...typo } as const;
+      this.monitor("monitor", { alarms: [alarm], ...typo });
+      this.build();
+    }
+  }
+  const problems = problemsOf(() => new Everything("all", { cloud: recordingCloud() }));
+  expect(problems.map(({ path }) => path)).toEqual([
+    "all-bucket.removeable",
+    "all-queue.removeable",
+    "all-table.removeable",
+    "all-volume.removeable",
+    "all-secret.removeable",
+    "all-schedule.removeable",
+    "all-monitor.removeable",
+    "all-monitor.alarms[0].removeable",
+  ]);
+});
+
+test("an option that is none is refused in every source", () => {
+  const copier = new Copier("copier", { cloud: recordingCloud() });
+  const typo = { sufix: ".mp4" } as object;
+  for (const make of [
+    () => created(copier.from, typo),
+    () => received(copier.done, typo),
+    () => cron("0 4 * * *", typo),
+  ]) {
+    expect(problemsOf(make).map(({ message }) => message)).toEqual(["there is no such option"]);
+  }
 });

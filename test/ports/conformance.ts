@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -140,7 +140,7 @@ export function testBucket(make: () => Promise<BucketSubject>): void {
       await bucket.put("stream", Readable.from([bytes.subarray(0, 1000), bytes.subarray(1000)]));
       const path = join(tmpdir(), `conformance-${process.pid}-${Math.random()}`);
       await writeFile(path, bytes);
-      const info = await bucket.putFile("file", path);
+      const info = await bucket.putFile("file", path).finally(() => rm(path, { force: true }));
       expect(info.size).toBe(bytes.length);
       expect(Buffer.compare(await bucket.get("bytes"), bytes)).toBe(0);
       expect(text(await bucket.get("text"))).toBe("héllo 猫");
