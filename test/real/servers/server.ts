@@ -9,6 +9,8 @@ import { fileURLToPath } from "node:url";
 
 /** A process that a test has started. */
 export interface Server {
+  /** Its own: what it keeps, and its log. Removed when it is stopped. */
+  readonly folder: string;
   /** Ends it and removes its folder. Fails if it had ended by itself. */
   stop(): Promise<void>;
 }
@@ -57,7 +59,7 @@ export async function startServer(spec: ServerSpec): Promise<Server> {
     await stop().catch(() => {}); // says the same
     throw error;
   }
-  return { stop };
+  return { folder, stop };
 }
 
 function logOf(name: string, folder: string): string {
