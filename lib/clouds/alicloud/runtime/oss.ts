@@ -1,13 +1,12 @@
 import { createHash } from "node:crypto";
-import { createWriteStream } from "node:fs";
-import { open, rename, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { open } from "node:fs/promises";
 import type { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
-import { pipeline } from "node:stream/promises";
 import { checkGet, checkKey, checkPut, noObject, pageLimit } from "../../../runtime/conditions.ts";
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import { type ErrorKind, MillraceError } from "../../../runtime/errors.ts";
+import { checkRange, decodeMetadata, encodeMetadata, keepFile, unquoted } from "../../../runtime/objects.ts";
+import { following, inPieces, inTurn, type Pieces, slices } from "../../../runtime/pieces.ts";
 import type {
   BucketReader,
   BucketRemover,
@@ -86,15 +85,10 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
     const info = await this.head(key);
     if (!info) throw noObject(this.bucket, key);
     checkGet(info, options);
-    const name = createHash("sha256").update(`${this.#name}\0${key}\0${info.etag}`).digest("hex");
-    const path = join(this.#world.files, name);
-    if (await exists(path)) return path;
-    const draft = `${path}.${Math.random()}`;
-    await pipeline(await this.stream(key, { ifMatch: info.etag }), createWriteStream(draft), {
-      signal: this.#world.signal,
-    });
-    await rename(draft, path);
-    return path;
+    const { files: folder, signal } = this.#world;
+    return keepFile({ folder, content: [this.#name, key, info.etag], signal }, () =>
+      this.stream(key, { ifMatch: info.etag }),
+    );
   }
 
   /** https://www.alibabacloud.com/help/en/oss/developer-reference/listobjectsv2 */
@@ -126,9 +120,9 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
     if (body instanceof Uint8Array) {
       return body.byteLength <= 2 * PART
         ? this.#putWhole(key, body, options)
-        : this.#putParts(key, slices(body), options);
+        : this.#putParts(key, slices(body, PART), options);
     }
-    const parts = inParts(body, PART);
+    const parts = inPieces(body, PART);
     const first = await parts.next();
     const second = first.done ? first : await parts.next();
     if (first.done) return this.#putWhole(key, new Uint8Array(), options);
@@ -261,79 +255,11 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
 const encodeSegment = (segment: string): string =>
   /^\.{1,2}$/.test(segment) ? segment.replaceAll(".", "%2E") : encode(segment);
 
-type Pieces = Iterable<() => Promise<Uint8Array>> | AsyncIterable<Uint8Array>;
-
-/** Hands each piece on, with its number, that many at once; stops at the first failure. */
-async function inTurn(pieces: Pieces, atOnce: number, hand: (index: number, piece: Uint8Array) => Promise<void>) {
-  const iterator = Symbol.asyncIterator in pieces ? pieces[Symbol.asyncIterator]() : pieces[Symbol.iterator]();
-  let index = -1;
-  let hasFailed = false;
-  let turn: Promise<unknown> = Promise.resolve();
-  const take = (): Promise<readonly [number, Uint8Array | (() => Promise<Uint8Array>)] | undefined> => {
-    const next = turn.then(async () => {
-      const { done, value } = await iterator.next();
-      if (done || hasFailed) return undefined;
-      index += 1;
-      return [index, value] as const;
-    });
-    turn = next.catch(() => {});
-    return next;
-  };
-  const work = async () => {
-    for (let next = await take(); next; next = await take()) {
-      const [at, piece] = next;
-      await hand(at, typeof piece === "function" ? await piece() : piece);
-    }
-  };
-  await Promise.all(
-    Array.from({ length: atOnce }, () =>
-      work().catch((error: unknown) => {
-        hasFailed = true;
-        throw error;
-      }),
-    ),
-  );
-}
-
-function* slices(body: Uint8Array): Generator<() => Promise<Uint8Array>> {
-  for (let from = 0; from < body.byteLength; from += PART) yield async () => body.subarray(from, from + PART);
-}
-
-/** A stream in parts of that size; the last one may be shorter. */
-async function* inParts(stream: Readable, size: number): AsyncGenerator<Uint8Array, undefined> {
-  let chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of stream) {
-    const bytes = typeof chunk === "string" ? Buffer.from(chunk) : (chunk as Uint8Array);
-    chunks.push(bytes);
-    length += bytes.byteLength;
-    while (length >= size) {
-      const all = Buffer.concat(chunks);
-      yield all.subarray(0, size);
-      chunks = [all.subarray(size)];
-      length -= size;
-    }
-  }
-  if (length > 0) yield Buffer.concat(chunks);
-  return undefined;
-}
-
-async function* following(first: readonly Uint8Array[], rest: AsyncIterable<Uint8Array>) {
-  yield* first;
-  yield* rest;
-}
-
 async function readAll(read: (from: number) => Promise<Uint8Array>, size: number, part: number): Promise<Uint8Array> {
   const parts = [];
   for (let from = 0; from < size; from += part) parts.push(await read(from));
   return Buffer.concat(parts);
 }
-
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
 
 /** @throws `bad-input` */
 function checkOssKey(key: string): void {
@@ -346,18 +272,12 @@ function checkOssKey(key: string): void {
   }
 }
 
-function checkRange(key: string, range: GetOptions["range"]): void {
-  const [first, last] = range ?? [0, 0];
-  if (Number.isInteger(first) && Number.isInteger(last) && first >= 0 && first <= last) return;
-  throw new MillraceError("bad-input", `bytes ${first} to ${last} of "${key}" are no range`);
-}
-
 const md5 = (bytes: Uint8Array): string => createHash("md5").update(bytes).digest("base64");
 
 const META = "x-oss-meta-";
 
 function putHeaders({ contentType = "application/octet-stream", metadata = {}, ifNoneMatch }: PutOptions) {
-  const described = Object.entries(metadata).map(([name, value]) => [META + name.toLowerCase(), encodeMeta(value)]);
+  const described = Object.entries(metadata).map(([name, value]) => [META + name.toLowerCase(), encodeMetadata(value)]);
   return {
     "content-type": contentType,
     ...(Object.fromEntries(described) as Record<string, string>),
@@ -365,23 +285,10 @@ function putHeaders({ contentType = "application/octet-stream", metadata = {}, i
   } as Record<string, string>;
 }
 
-/** Headers carry ASCII: anything else, and `%` itself, is percent-encoded. */
-const encodeMeta = (value: string): string => value.replace(/[^\x21-\x24\x26-\x7e]+/gu, encodeURIComponent);
-
-function decodeMeta(value: string): string {
-  try {
-    return decodeURIComponent(value);
-  } catch {
-    return value;
-  }
-}
-
-const unquoted = (etag = ""): string => etag.replace(/^"|"$/g, "");
-
 function infoOf(key: string, { headers }: HttpAnswer): ObjectInfo {
   const metadata = Object.entries(headers)
     .filter(([name]) => name.startsWith(META))
-    .map(([name, value]) => [name.slice(META.length), decodeMeta(value ?? "")]);
+    .map(([name, value]) => [name.slice(META.length), decodeMetadata(value ?? "")]);
   return {
     key,
     size: Number(headers["content-length"]),
