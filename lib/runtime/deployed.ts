@@ -3,6 +3,7 @@ import type { Environment } from "../shared/environment.ts";
 import { OWN_TASK } from "../shared/environment.ts";
 import type { Clock } from "./clock.ts";
 import { connect, type Deployment, type LinkAddress, type PortWorld } from "./deployment.ts";
+import { toErrorRecord } from "./errors.ts";
 import type { SourceEvent } from "./events.ts";
 import type { Run } from "./handler.ts";
 import { invocation } from "./invocation.ts";
@@ -67,7 +68,10 @@ export class DeployedFunction<World extends PortWorld> {
     )) as AttemptHost;
     return workAttempt(call, host, clock, async (event, run, stop) => {
       const signal = ending ? AbortSignal.any([stop, ending]) : stop;
-      return toOutcome(await this.#invoke([event], { ...run, deadline: Math.min(run.deadline, deadline) }, signal));
+      const until = Math.min(run.deadline, deadline);
+      const outcome = toOutcome(await this.#invoke([event], { ...run, deadline: until }, signal));
+      // What failed after it was told to end failed for that reason.
+      return "error" in outcome && ending?.aborted ? { error: toErrorRecord(ending.reason) } : outcome;
     });
   }
 

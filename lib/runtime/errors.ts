@@ -68,4 +68,5 @@ const KINDS: Readonly<Record<ErrorKind, true>> = {
   unavailable: true,
 };
 
-const isErrorKind = (kind: unknown): kind is ErrorKind => typeof kind === "string" && Object.hasOwn(KINDS, kind);
+/** Whether a word is a kind. */
+export const isErrorKind = (kind: unknown): kind is ErrorKind => typeof kind === "string" && Object.hasOwn(KINDS, kind);

@@ -83,10 +83,11 @@ function isLate(work: Promise<void>, end: number, clock: Clock): Promise<boolean
 /**
  * The attempt that a failure destination tells of, and how it ended. The worker was invoked with the attempt's start,
  * which names the attempt; the platform's own request id does not. Function Compute sends the payloads as texts, Lambda
- * as JSON; the rest of the envelope differs in its words alone.
+ * as JSON; the rest of the envelope differs in its words alone. Step Functions says an error's name and cause.
  *
  * https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/result-callback
  * https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+ * https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
  *
  * @throws `bad-input` if it names no attempt
  */
@@ -102,8 +103,9 @@ export function toFinished(payload: unknown): { readonly attempt: AttemptRef; re
   }
   const { condition } = asRecord(envelope.requestContext);
   const { functionError } = asRecord(envelope.responseContext);
-  const { errorType, errorMessage } = asRecord(parsed(envelope.responsePayload));
-  const words = [condition, functionError, errorType, errorMessage].filter((word) => typeof word === "string" && word);
+  const { errorType, errorMessage, Error: name, Cause: cause } = asRecord(parsed(envelope.responsePayload));
+  const said = [condition, functionError, errorType, errorMessage, name, cause];
+  const words = said.filter((word) => typeof word === "string" && word);
   const message = words.join(": ") || "the platform does not say why";
   return {
     attempt: { task, id, attempt: attempt as number },
@@ -115,8 +117,8 @@ export function toFinished(payload: unknown): { readonly attempt: AttemptRef; re
 const KINDS: readonly [words: RegExp, kind: ErrorKind][] = [
   [/time[ds]?[ -]?out/i, "timed-out"],
   [/EventAgeExceeded|expired/i, "expired"],
-  // It never began, so it uses up no attempt.
-  [/throttl|TooManyRequests|ConcurrencyLimit/i, "interrupted"],
+  // It never began, or its machine went away: that uses up no attempt.
+  [/throttl|TooManyRequests|ConcurrencyLimit|interrupted/i, "interrupted"],
 ];
 
 const kindOf = (message: string): ErrorKind => KINDS.find(([words]) => words.test(message))?.[1] ?? "failed";

@@ -172,7 +172,7 @@ export class TaskService implements TaskClient {
     const { store, logs } = this.#world;
     const { follow = false, signal } = options;
     const { name } = this.#definition(task);
-    if (!(await store.get(name, id))) notFound(name, id);
+    const { submitted: since } = (await store.get(name, id)) ?? notFound(name, id);
     const news = this.#changes.watch(name, id, signal);
     const unwatch = logs.watch(name, id, news.notify);
     let after = options.after ?? 0;
@@ -181,7 +181,7 @@ export class TaskService implements TaskClient {
         // Asked before the lines are read: a run that ended before then has no line after them.
         const row = await store.get(name, id);
         for (let isMore = true; isMore; ) {
-          const lines = await logs.read(name, id, { after, limit: LINES });
+          const lines = await logs.read(name, id, { after, limit: LINES, since });
           for (const line of lines) {
             yield line;
             after = line.sequence;

@@ -221,6 +221,11 @@ describe("told by the platform", () => {
     responsePayload: { errorMessage },
   });
 
+  const stepFunctions = (error: string, cause?: string) => ({
+    requestPayload: request,
+    responsePayload: { Error: error, ...(cause !== undefined && { Cause: cause }) },
+  });
+
   test("an attempt that timed out or crashed is tried again, and a report that comes late is nothing", async () => {
     const { keep, call, platform, status } = deployed();
     await call((service) => service.submit("work", 1, { id: "a" }));
@@ -254,6 +259,12 @@ describe("told by the platform", () => {
       "interrupted",
     ],
     [lambda("RetriesExhausted", "RequestId: r Error: Runtime exited with error: signal: killed"), "failed"],
+    [stepFunctions("States.Timeout"), "timed-out"],
+    [stepFunctions("Sandbox.Timedout", '{"errorMessage":"Task timed out after 60 s"}'), "timed-out"],
+    [stepFunctions("Lambda.TooManyRequestsException", "Rate Exceeded."), "interrupted"],
+    [stepFunctions("Millrace.interrupted", "the container was told to end"), "interrupted"],
+    [stepFunctions("Millrace.Lost", "nothing was heard of the container for 300 s"), "failed"],
+    [stepFunctions("Runtime.ExitError", '{"errorMessage":"signal: killed"}'), "failed"],
   ])("knows what the platform means: %#", (payload, kind) => {
     const { attempt, outcome } = toFinished(payload);
     expect(attempt).toEqual({ task: "work", id: "a", attempt: 1 });
