@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { connectLocal } from "../clouds/local/client.ts";
 import type { Cli, StartDev } from "./cli.ts";
 import { addBuckets } from "./commands/buckets.ts";
 import { addCompletion } from "./commands/completion.ts";
@@ -38,10 +39,17 @@ const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 /** Loaded when asked for: it brings the bundler with it. */
 const startLocal: StartDev = async (options) => (await import("../clouds/local/dev.ts")).startDev(options);
 
-async function run(words: readonly string[], world: Omit<Cli, "action">): Promise<number> {
+async function run(words: readonly string[], world: Omit<Cli, "action" | "connect">): Promise<number> {
   let code: number = EXIT.ok;
+  const closing: (() => Promise<void>)[] = [];
   const cli: Cli = {
     ...world,
+    async connect({ folder, stack }) {
+      if (stack === undefined) return connectLocal({ folder });
+      const { client, close } = await (await import("./deployed.ts")).connectToStack(stack);
+      closing.push(close);
+      return client;
+    },
     action:
       (work) =>
       async (...args) => {
@@ -50,7 +58,11 @@ async function run(words: readonly string[], world: Omit<Cli, "action">): Promis
   };
   const program = millrace(cli);
   await addCompletion(program, words);
-  await program.parseAsync(words, { from: "user" });
+  try {
+    await program.parseAsync(words, { from: "user" });
+  } finally {
+    await Promise.all(closing.map((close) => close()));
+  }
   return code;
 }
 

@@ -10,12 +10,17 @@ export const CLOUD_KINDS = ["local", "alicloud", "aws", "kubernetes"] as const s
 
 export interface CommonOptions {
   readonly folder: string;
+  readonly stack?: string;
   readonly json?: true;
 }
 
-/** The options of every verb that speaks with a running local cloud. */
+/** The options of every verb that speaks with a running system: the local cloud, or a deployed stack. */
 export const withCloud = (command: Command): Command =>
-  withJson(command.option("--folder <folder>", "the local cloud's folder", DEFAULT_FOLDER));
+  withJson(
+    command
+      .option("--folder <folder>", "the local cloud's folder", DEFAULT_FOLDER)
+      .option("--stack <stack>", "a deployed stack instead: its name, or a file of its outputs in JSON"),
+  );
 
 export const withJson = (command: Command): Command => command.option("--json", "answer in JSON, for programs");
 

@@ -1,9 +1,8 @@
 import { connectLocal } from "../clouds/local/client.ts";
 import type { TaskClient } from "../runtime/tasks/task.ts";
 
-export type { LocalTasks } from "../clouds/local/host/inspect.ts";
 export { type ErrorKind, type ErrorRecord, MillraceError } from "../runtime/errors.ts";
-export type { BulkFilter, BulkOptions, BulkOutcome, BulkProgress } from "../runtime/tasks/bulk.ts";
+export type { BulkFilter, BulkOptions, BulkOutcome, BulkProgress, BulkTaskClient } from "../runtime/tasks/bulk.ts";
 export {
   type Attempt,
   isFinal,

@@ -7,7 +7,7 @@ import { MillraceError } from "../../runtime/errors.ts";
 import type { ObjectInfo } from "../../runtime/ports.ts";
 import { contentTypeOf } from "../../shared/content-type.ts";
 import { formatBytes } from "../../shared/size.ts";
-import { type Cli, connectTo, printJson } from "../cli.ts";
+import { type Cli, printJson } from "../cli.ts";
 import { UsageError } from "../exit.ts";
 import { type OpenFile, openFile, refuseExisting, saveStream, targetOf } from "../files.ts";
 import { resolveName } from "../names.ts";
@@ -41,7 +41,7 @@ function addLs(buckets: Command, cli: Cli): void {
 }
 
 async function listBuckets(cli: Cli, options: CommonOptions): Promise<void> {
-  const { parts } = await connectTo(options).plan();
+  const { parts } = await (await cli.connect(options)).plan();
   const buckets = parts.filter(({ kind }) => kind === "bucket").map(({ name, construct }) => ({ name, construct }));
   if (options.json) return printJson(cli.terminal, buckets);
   cli.terminal.print(
@@ -54,12 +54,13 @@ async function listBuckets(cli: Cli, options: CommonOptions): Promise<void> {
 }
 
 async function listObjects(
-  { terminal }: Cli,
+  cli: Cli,
   word: string,
   prefix: string | undefined,
   { limit, ...options }: CommonOptions & { limit: number },
 ): Promise<void> {
-  const client = connectTo(options);
+  const { terminal } = cli;
+  const client = await cli.connect(options);
   const bucket = client.buckets.bucket(resolveName(await client.plan(), "bucket", word));
   const { objects, isCut } = await firstObjects(bucket, prefix, limit);
   if (options.json) printJson(terminal, objects);
@@ -109,7 +110,7 @@ function addPut(buckets: Command, cli: Cli): void {
   ).action(
     cli.action(async (word: string, files: string[], options: PutOptions) => {
       const puts = files.map((file) => ({ file, key: keyFor(file, files.length, options.key) }));
-      const client = connectTo(options);
+      const client = await cli.connect(options);
       const bucket = client.buckets.bucket(resolveName(await client.plan(), "bucket", word));
       const infos: ObjectInfo[] = [];
       for (const { file, key } of puts) {
@@ -162,7 +163,7 @@ function addGet(buckets: Command, cli: Cli): void {
       const isForced = options.force ?? false;
       const file = given === "-" ? undefined : await targetOf(key, given);
       if (file !== undefined && !isForced) await refuseExisting(file);
-      const client = connectTo(options);
+      const client = await cli.connect(options);
       const bucket = client.buckets.bucket(resolveName(await client.plan(), "bucket", word));
       const info = await bucket.head(key);
       if (!info) throw new MillraceError("not-found", `${bucket.bucket} has no object ${JSON.stringify(key)}`);

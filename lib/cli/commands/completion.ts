@@ -2,9 +2,9 @@ import { readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import tab from "@bomb.sh/tab/commander";
 import type { Command } from "commander";
+import { connectLocal } from "../../clouds/local/client.ts";
 import { readPlan } from "../../clouds/local/endpoint.ts";
 import type { PartPlan } from "../../parts/plan.ts";
-import { connectTo } from "../cli.ts";
 import { DEFAULT_FOLDER } from "../options.ts";
 
 /** Arguments that are parts, by the verb's path and the argument's name. */
@@ -62,7 +62,7 @@ Examples:
 /** Of the cloud that runs, or else of the one that ran here last. */
 async function knownParts(folder: string): Promise<readonly PartPlan[]> {
   const late = new Promise<undefined>((resolve) => setTimeout(() => resolve(undefined), PATIENCE_MILLISECONDS).unref());
-  const running = connectTo({ folder })
+  const running = connectLocal({ folder })
     .plan()
     .catch(() => undefined);
   const plan = (await Promise.race([running, late])) ?? (await readPlan(folder).catch(() => undefined));

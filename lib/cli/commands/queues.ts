@@ -1,7 +1,7 @@
 import type { Command } from "commander";
-import type { PeekedMessage } from "../../clouds/local/host/inspect.ts";
+import type { PeekedMessage } from "../../runtime/system.ts";
 import { type Duration, toSeconds } from "../../shared/duration.ts";
-import { type Cli, connectTo, printJson } from "../cli.ts";
+import { type Cli, printJson } from "../cli.ts";
 import { readText } from "../input.ts";
 import { namesOf, resolveName } from "../names.ts";
 import { type CommonOptions, parseDuration, parsePair, parseWhole, withCloud, withExamples } from "../options.ts";
@@ -22,7 +22,7 @@ function addLs(queues: Command, cli: Cli): void {
   const command = queues.command("ls").description("list the queues and how many messages wait in each");
   withExamples(withCloud(command), "millrace queues ls").action(
     cli.action(async (options: CommonOptions) => {
-      const client = connectTo(options);
+      const client = await cli.connect(options);
       const names = namesOf(await client.plan(), "queue");
       const all = await Promise.all(names.map(async (name) => ({ name, ...(await client.queues.stats(name)) })));
       if (options.json) return printJson(cli.terminal, all);
@@ -48,7 +48,7 @@ function addPeek(queues: Command, cli: Cli): void {
     "millrace queues peek videos-failures --json",
   ).action(
     cli.action(async (word: string, { limit, ...options }: CommonOptions & { limit: number }) => {
-      const client = connectTo(options);
+      const client = await cli.connect(options);
       const messages = await client.queues.peek(resolveName(await client.plan(), "queue", word), limit);
       if (options.json) return printJson(cli.terminal, messages);
       if (messages.length === 0) return cli.terminal.note("no messages");
@@ -86,7 +86,7 @@ function addSend(queues: Command, cli: Cli): void {
     "millrace queues send videos-requests @request.json --delay 5m",
   ).action(
     cli.action(async (word: string, given: string, { attribute, delay, ...options }: SendOptions) => {
-      const client = connectTo(options);
+      const client = await cli.connect(options);
       const queue = resolveName(await client.plan(), "queue", word);
       const id = await client.queues.send(queue, await readText(given, cli.terminal), {
         ...(attribute && { attributes: attribute }),
@@ -111,7 +111,7 @@ function addRedrive(queues: Command, cli: Cli): void {
     "millrace queues redrive videos-dead-letters --to videos-requests --limit 10",
   ).action(
     cli.action(async (word: string, { to, limit, ...options }: CommonOptions & { to?: string; limit?: number }) => {
-      const client = connectTo(options);
+      const client = await cli.connect(options);
       const plan = await client.plan();
       const queue = resolveName(plan, "queue", word);
       const moved = await client.queues.redrive(queue, {

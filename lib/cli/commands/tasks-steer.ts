@@ -1,10 +1,9 @@
 import type { Command } from "commander";
-import type { LocalTasks } from "../../clouds/local/host/inspect.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { type ErrorRecord, toErrorRecord } from "../../runtime/errors.ts";
-import type { BulkFilter, BulkOutcome } from "../../runtime/tasks/bulk.ts";
+import type { BulkFilter, BulkOutcome, BulkTaskClient } from "../../runtime/tasks/bulk.ts";
 import type { Task } from "../../runtime/tasks/task.ts";
-import { type Cli, connectTo, printJson } from "../cli.ts";
+import { type Cli, printJson } from "../cli.ts";
 import { EXIT, UsageError } from "../exit.ts";
 import { type FilterOptions, toFilter, withFilter } from "../filter.ts";
 import { resolveName } from "../names.ts";
@@ -46,7 +45,7 @@ export function addSteer(tasks: Command, cli: Cli, verb: Verb): void {
     cli.action(async (word: string, ids: string[], options: SteerOptions) => {
       const filter = toFilter(options, systemClock.now());
       checkMeant(verb, ids, filter, options);
-      const client = connectTo(options);
+      const client = await cli.connect(options);
       const task = resolveName(await client.plan(), "task", word);
       return ids.length > 0
         ? steerEach(cli, client.tasks, { verb, task, ids, options })
@@ -70,7 +69,11 @@ interface Each {
   readonly options: SteerOptions;
 }
 
-async function steerEach({ terminal }: Cli, tasks: LocalTasks, { verb, task, ids, options }: Each): Promise<number> {
+async function steerEach(
+  { terminal }: Cli,
+  tasks: BulkTaskClient,
+  { verb, task, ids, options }: Each,
+): Promise<number> {
   const answers: (Task | { readonly id: string; readonly error: ErrorRecord })[] = [];
   for (const id of ids) {
     try {
@@ -95,7 +98,7 @@ interface All {
   readonly options: SteerOptions;
 }
 
-async function steerAll(cli: Cli, tasks: LocalTasks, { verb, task, filter, options }: All): Promise<number> {
+async function steerAll(cli: Cli, tasks: BulkTaskClient, { verb, task, filter, options }: All): Promise<number> {
   const { terminal } = cli;
   const { done, all } = VERBS[verb];
   const counted = await tasks[all](task, filter, { dryRun: true, by: "cli", signal: cli.signal });

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import type { Task, TaskClient } from "../../runtime/tasks/task.ts";
 import type { Duration } from "../../shared/duration.ts";
-import { type Cli, connectTo, printJson } from "../cli.ts";
+import { type Cli, printJson } from "../cli.ts";
 import { EXIT } from "../exit.ts";
 import { readPayload } from "../input.ts";
 import { resolveName } from "../names.ts";
@@ -53,7 +53,7 @@ export function addSubmit(tasks: Command, cli: Cli): void {
   ).action(
     cli.action(async (word: string, given: string | undefined, { wait, ...options }: SubmitOptions) => {
       const payload = await readPayload(given, cli.terminal);
-      const client = connectTo(options);
+      const client = await cli.connect(options);
       const task = resolveName(await client.plan(), "task", word);
       const run = await client.tasks.submit(task, payload, toSubmit(options));
       if (!wait) return report(cli, run, options);

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { systemClock } from "../../runtime/clock.ts";
 import { MillraceError } from "../../runtime/errors.ts";
 import type { Task, TaskClient, TaskFilter } from "../../runtime/tasks/task.ts";
-import { type Cli, connectTo, printJson } from "../cli.ts";
+import { type Cli, printJson } from "../cli.ts";
 import { type FilterOptions, toFilter, withFilter } from "../filter.ts";
 import { resolveName } from "../names.ts";
 import { type CommonOptions, parseWhole, withCloud, withExamples } from "../options.ts";
@@ -33,7 +33,7 @@ function addList(tasks: Command, cli: Cli): void {
     "millrace tasks list videos --tenant acme --tag size=4k --json",
   ).action(
     cli.action(async (word: string, { limit, ...options }: FilterOptions & { limit: number }) => {
-      const client = connectTo(options);
+      const client = await cli.connect(options);
       const task = resolveName(await client.plan(), "task", word);
       const { runs, isCut } = await firstRuns(client.tasks, task, toFilter(options, systemClock.now()), limit);
       if (options.json) printJson(cli.terminal, runs);
@@ -66,7 +66,7 @@ function addGet(tasks: Command, cli: Cli): void {
     .argument("<id>", "the run's id");
   withExamples(withCloud(command), "millrace tasks get videos cat", "millrace tasks get videos cat --json").action(
     cli.action(async (word: string, id: string, options: CommonOptions) => {
-      const client = connectTo(options);
+      const client = await cli.connect(options);
       const task = resolveName(await client.plan(), "task", word);
       const audit = await client.tasks.audit(task, id);
       if (!audit) throw new MillraceError("not-found", `${task} has no run "${id}"`);
@@ -86,7 +86,7 @@ function addLogs(tasks: Command, cli: Cli): void {
   withExamples(withCloud(command), "millrace tasks logs videos cat --follow").action(
     cli.action(
       async (word: string, id: string, { follow = false, ...options }: CommonOptions & { follow?: boolean }) => {
-        const client = connectTo(options);
+        const client = await cli.connect(options);
         const task = resolveName(await client.plan(), "task", word);
         for await (const line of client.tasks.logs(task, id, { follow, signal: cli.signal })) {
           cli.terminal.print(

@@ -1,9 +1,13 @@
 import { tmpdir } from "node:os";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
+import { MillraceError } from "../../runtime/errors.ts";
 import type { Log } from "../../runtime/handler.ts";
-import { type Addresses, briefTaskClient } from "../../runtime/tasks/brief-service.ts";
+import type { DeployedSystem } from "../../runtime/system.ts";
+import { type Addresses, briefTaskClient, partAddress } from "../../runtime/tasks/brief-service.ts";
 import type { TaskClient } from "../../runtime/tasks/task.ts";
 import type { AlicloudWorld, Credentials } from "./runtime/account.ts";
+import { port as ossPort } from "./runtime/oss.ts";
+import { port as smqPort } from "./runtime/smq.ts";
 import { taskService } from "./runtime/task-service.ts";
 
 export type { Credentials } from "./runtime/account.ts";
@@ -36,10 +40,47 @@ export interface AlicloudTarget {
  * await tasks.submit("resize-task", { image: "cat.png" }, { id: "cat" });
  */
 export function connectAlicloud(target: AlicloudTarget): TaskClient {
-  const { addresses, credentials, region, log = silent, clock = systemClock } = target;
+  const world = worldOf(target);
+  return briefTaskClient(target.addresses, (address) => taskService(address, world));
+}
+
+/**
+ * A whole deployed stack from outside: its tasks, buckets and queues.
+ *
+ * @param target `credentials`: by default ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and, for
+ * temporary keys, ALIBABA_CLOUD_SECURITY_TOKEN of the environment
+ */
+export function openAlicloud(
+  target: Omit<AlicloudTarget, "credentials"> & Partial<Pick<AlicloudTarget, "credentials">>,
+): DeployedSystem {
+  const { addresses, credentials = environmentCredentials } = target;
+  const whole = { ...target, credentials };
+  const world = worldOf(whole);
+  return {
+    tasks: connectAlicloud(whole),
+    bucket: async (name) => ossPort(partAddress(addresses, "bucket", name), world),
+    queue: async (name) => smqPort(partAddress(addresses, "queue", name), world),
+    close: async () => {},
+  };
+}
+
+function environmentCredentials(): Credentials {
+  const get = (name: string): string => {
+    const value = process.env[name];
+    if (value) return value;
+    throw new MillraceError("refused", `${name} is not set: Alibaba Cloud asks for an access key's id and secret`);
+  };
+  const token = process.env.ALIBABA_CLOUD_SECURITY_TOKEN;
+  return {
+    accessKeyId: get("ALIBABA_CLOUD_ACCESS_KEY_ID"),
+    accessKeySecret: get("ALIBABA_CLOUD_ACCESS_KEY_SECRET"),
+    ...(token && { securityToken: token }),
+  };
+}
+
+function worldOf({ credentials, region, log = silent, clock = systemClock }: AlicloudTarget): AlicloudWorld {
   const { signal } = new AbortController();
-  const world: AlicloudWorld = { signal, clock, log, files: tmpdir(), credentials, ...(region && { region }) };
-  return briefTaskClient(addresses, (address) => taskService(address, world));
+  return { signal, clock, log, files: tmpdir(), credentials, ...(region && { region }) };
 }
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };

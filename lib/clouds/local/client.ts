@@ -3,17 +3,18 @@ import { Readable } from "node:stream";
 import type { Plan } from "../../parts/plan.ts";
 import { type ErrorRecord, fromErrorRecord, MillraceError } from "../../runtime/errors.ts";
 import type { BucketReader, BucketRemover, BucketWriter, ObjectInfo, SendOptions } from "../../runtime/ports.ts";
-import type { BulkFilter, BulkOptions, BulkOutcome } from "../../runtime/tasks/bulk.ts";
+import type { PeekedMessage, QueueStats } from "../../runtime/system.ts";
+import type { BulkFilter, BulkOptions, BulkOutcome, BulkTaskClient } from "../../runtime/tasks/bulk.ts";
 import { type Endpoint, readEndpoint } from "./endpoint.ts";
 import type { calls, streams } from "./host/api.ts";
-import type { LocalChange, LocalTasks, PeekedMessage, QueueStats, RedriveOptions } from "./host/inspect.ts";
+import type { LocalChange, RedriveOptions } from "./host/inspect.ts";
 
 /** A local cloud by its folder, or by its address. */
 export type LocalTarget = { readonly folder: string } | { readonly url: string; readonly token: string };
 
 /** All that can be done with a running local cloud from outside. */
 export interface LocalClient {
-  readonly tasks: LocalTasks;
+  readonly tasks: BulkTaskClient;
   readonly buckets: BucketsClient;
   readonly queues: QueuesClient;
   plan(): Promise<Plan>;
@@ -67,7 +68,7 @@ export function connectLocal(target: LocalTarget): LocalClient {
   };
 }
 
-function tasksOver(wire: Wire): LocalTasks {
+function tasksOver(wire: Wire): BulkTaskClient {
   return {
     submit: (task, payload, options) =>
       wire.call("tasks.submit", { task, payload: payload ?? null, ...(options && { options }) }),

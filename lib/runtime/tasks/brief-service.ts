@@ -163,7 +163,7 @@ export function briefTaskClient(
 ): TaskClient {
   const services = new Map<string, Promise<BriefTaskService>>();
   const of = (task: string): Promise<BriefTaskService> => {
-    const service = services.get(task) ?? (async () => open(taskAddress(addresses, task)))();
+    const service = services.get(task) ?? (async () => open(partAddress(addresses, "task", task)))();
     services.set(task, service);
     return service;
   };
@@ -190,10 +190,18 @@ export function briefTaskClient(
   };
 }
 
-function taskAddress(addresses: Addresses, task: string): LinkAddress {
-  const address = addresses[task];
-  if (address?.definition !== undefined) return { ...address, kind: "task", part: task } as LinkAddress;
-  const known = Object.keys(addresses).filter((name) => addresses[name]?.definition !== undefined);
+/** A field that only addresses of that kind have. */
+const SIGN_OF = { task: "definition", bucket: "bucket", queue: "queue" } as const;
+
+/**
+ * Where a part of a deployed stack lies.
+ *
+ * @throws `not-found`, with the names there are
+ */
+export function partAddress(addresses: Addresses, kind: keyof typeof SIGN_OF, part: string): LinkAddress {
+  const isOne = (name: string) => addresses[name]?.[SIGN_OF[kind]] !== undefined;
+  if (isOne(part)) return { ...addresses[part], kind, part } as LinkAddress;
+  const known = Object.keys(addresses).filter(isOne);
   const text = known.map((name) => `"${name}"`).join(", ");
-  throw new MillraceError("not-found", `there is no task "${task}"; there are: ${text || "none"}`);
+  throw new MillraceError("not-found", `there is no ${kind} "${part}"; there are: ${text || "none"}`);
 }

@@ -29,6 +29,14 @@ export interface BulkOutcome {
   readonly failed: readonly { readonly id: string; readonly error: ErrorRecord }[];
 }
 
+/** A `TaskClient` that also stops and retries by filter. */
+export interface BulkTaskClient extends TaskClient {
+  /** Stops every run that matches and is not over. */
+  stopAll(task: string, filter: BulkFilter, options?: BulkOptions): Promise<BulkOutcome>;
+  /** Retries every run that matches and failed, was stopped or expired. */
+  retryAll(task: string, filter: BulkFilter, options?: BulkOptions): Promise<BulkOutcome>;
+}
+
 const STOPPABLE: readonly TaskStatus[] = ["queued", "running", "retrying"];
 const RETRYABLE: readonly TaskStatus[] = ["failed", "stopped", "expired"];
 

@@ -6,7 +6,8 @@ import type { AttemptCall } from "./attempt.ts";
 import type { PayloadReference } from "./envelope.ts";
 import type { AttemptRef } from "./ids.ts";
 import type { Outcome } from "./platform.ts";
-import { isFinal, type Task } from "./task.ts";
+import { isHeld } from "./row.ts";
+import type { Task } from "./task.ts";
 
 /** What a worker's process reports to, and asks. */
 export interface AttemptHost {
@@ -79,11 +80,15 @@ async function watch(call: AttemptCall, host: AttemptHost, clock: Clock, stop: A
   }
 }
 
-function reasonToEnd(run: Task | undefined, { attempt }: AttemptCall): MillraceError | undefined {
-  const isCurrent = run !== undefined && !isFinal(run.status) && run.attempts.at(-1)?.number === attempt;
-  if (!isCurrent) return new MillraceError("interrupted", "the run has gone on without this attempt");
-  return run.status === "stopping" ? new MillraceError("stopped", "the run was asked to stop") : undefined;
+/** Why the attempt is to end; nothing, if it is to go on. */
+export function reasonToEnd(run: Task | undefined, attempt: Pick<AttemptRef, "attempt">): MillraceError | undefined {
+  if (!isUnderWay(run, attempt)) return new MillraceError("interrupted", "the run has gone on without this attempt");
+  return run?.status === "stopping" ? new MillraceError("stopped", "the run was asked to stop") : undefined;
 }
+
+/** Whether it is this attempt that the run waits for. */
+export const isUnderWay = (run: Task | undefined, { attempt }: Pick<AttemptRef, "attempt">): boolean =>
+  run !== undefined && isHeld(run) && run.attempts.at(-1)?.number === attempt;
 
 /** Stores the latest progress: the first at once, then from time to time, and the last in any case. */
 class ProgressReport {

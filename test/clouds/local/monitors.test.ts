@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import type { QueueStats } from "../../../lib/clouds/local/host/inspect.ts";
 import { type AlarmChange, Monitors } from "../../../lib/clouds/local/host/monitors.ts";
 import type { AlarmPlan, MonitorPlan } from "../../../lib/parts/plan.ts";
 import type { Task, TaskStatus } from "../../../lib/runtime/index.ts";
+import type { QueueStats } from "../../../lib/runtime/system.ts";
 
 const MINUTE = 60_000;
 const names = { stem: "", construct: "", cloud: "local" };

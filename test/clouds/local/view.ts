@@ -1,17 +1,12 @@
 import { EventEmitter, on } from "node:events";
 import { Buckets } from "../../../lib/clouds/local/host/buckets.ts";
-import type {
-  LocalChange,
-  LocalQueues,
-  LocalTasks,
-  LocalView,
-  PeekedMessage,
-} from "../../../lib/clouds/local/host/inspect.ts";
+import type { LocalChange, LocalQueues, LocalView } from "../../../lib/clouds/local/host/inspect.ts";
 import { Journal } from "../../../lib/clouds/local/host/journal.ts";
 import type { BucketPlan, PartPlan, Plan, QueuePlan, TaskPlan } from "../../../lib/parts/plan.ts";
 import { systemClock } from "../../../lib/runtime/clock.ts";
 import { type ErrorRecord, fromErrorRecord, MillraceError, toErrorRecord } from "../../../lib/runtime/errors.ts";
-import type { BulkFilter, BulkOptions } from "../../../lib/runtime/tasks/bulk.ts";
+import type { PeekedMessage } from "../../../lib/runtime/system.ts";
+import type { BulkFilter, BulkOptions, BulkTaskClient } from "../../../lib/runtime/tasks/bulk.ts";
 import { isFinal, type Task, type TaskLogLine } from "../../../lib/runtime/tasks/task.ts";
 
 /** A local cloud with real buckets, and with tasks and queues in memory whose runs the test ends itself. */
@@ -117,7 +112,7 @@ interface Entry {
 }
 
 /** Runs start at submit. A payload `{ "fail": text }` fails at once, `{ "run": "on" }` never ends by itself. */
-class TestTasks implements LocalTasks {
+class TestTasks implements BulkTaskClient {
   readonly #entries = new Map<string, Entry>();
   readonly #emit: (change: LocalChange) => void;
   readonly #changed = new EventEmitter().setMaxListeners(0);
@@ -126,7 +121,7 @@ class TestTasks implements LocalTasks {
     this.#emit = emit;
   }
 
-  async submit(task: string, payload: unknown, options: Parameters<LocalTasks["submit"]>[2] = {}): Promise<Task> {
+  async submit(task: string, payload: unknown, options: Parameters<BulkTaskClient["submit"]>[2] = {}): Promise<Task> {
     this.#known(task);
     const { id = `run-${this.#entries.size + 1}`, tenant, tags = {}, priority = 0, lane = "default" } = options;
     const there = this.#entries.get(`${task}/${id}`);
@@ -196,7 +191,7 @@ class TestTasks implements LocalTasks {
   async list(
     task: string,
     { status, prefix = "", tenant, tags = {}, limit = 100, cursor, order, after, before } = {} as Parameters<
-      LocalTasks["list"]
+      BulkTaskClient["list"]
     >[1] & {},
   ) {
     this.#known(task);

@@ -51,6 +51,9 @@ export function monitor(site: Site, scope: Scope, { alarms, notify }: MonitorPla
 
 const nameOf = ({ part, metric }: AlarmPlan): string => `${part}-${metric}`;
 
+/** It stays when a construct is renamed and keeps its `id`. */
+const lastingName = (scope: Scope, { part, metric }: AlarmPlan): string => `${scope.plan(part).stem}-${metric}`;
+
 function alarmOf(
   site: Site,
   scope: Scope,
@@ -61,9 +64,9 @@ function alarmOf(
   const { project, metric, statistics } = METRICS[alarm.metric];
   return site.make(
     alicloud.cms.Alarm,
-    `${scope.name}-${nameOf(alarm)}`,
+    `${scope.name}-${lastingName(scope, alarm)}`,
     {
-      name: `${scope.physicalName(ALARM_NAME)}-${nameOf(alarm)}`,
+      name: `${scope.physicalName(ALARM_NAME)}-${lastingName(scope, alarm)}`,
       project,
       metric,
       metricDimensions: dimensionsOf(site, scope, alarm),

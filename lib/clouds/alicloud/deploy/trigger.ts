@@ -105,12 +105,17 @@ const timerTrigger = (target: Target, { name, timing, enabled }: SchedulePlan) =
 
 type TriggerArgs = Pick<alicloud.fc.V3TriggerArgs, "triggerType" | "sourceArn" | "invocationRole" | "triggerConfig">;
 
-/** Named by what it says: another prefix is another trigger, another order of sources is not. */
+/**
+ * Named by what it says: another prefix is another trigger, another order of sources is not. Parts are meant by their
+ * stems, so that a construct that is renamed and keeps its `id` keeps its triggers.
+ */
 function trigger({ site, scope, name }: Target, source: object, part: string, args: TriggerArgs) {
-  const id = shortHash(JSON.stringify(source), 6);
+  const { stem } = scope.plan(part);
+  const lasting = Object.entries(source).map(([field, value]) => [field, value === part ? stem : value]);
+  const id = shortHash(JSON.stringify(Object.fromEntries(lasting)), 6);
   return site.make(
     alicloud.fc.V3Trigger,
-    `${scope.name}-on-${part}-${id}`,
+    `${scope.name}-on-${stem}-${id}`,
     { functionName: name, qualifier: "LATEST", triggerName: `millrace-${id}`, ...args },
     scope.options,
   );

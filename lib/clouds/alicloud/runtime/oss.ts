@@ -122,7 +122,7 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
         ? this.#putWhole(key, body, options)
         : this.#putParts(key, slices(body, PART), options);
     }
-    const parts = inPieces(body, PART);
+    const parts = inPieces(body, PART, this.#world.signal);
     const first = await parts.next();
     const second = first.done ? first : await parts.next();
     if (first.done) return this.#putWhole(key, new Uint8Array(), options);

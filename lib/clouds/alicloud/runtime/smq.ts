@@ -1,6 +1,7 @@
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import { type ErrorKind, MillraceError } from "../../../runtime/errors.ts";
 import type { Message, QueueReceiver, QueueSender, SendOptions } from "../../../runtime/ports.ts";
+import type { PeekedMessage, QueueInspector, QueueStats } from "../../../runtime/system.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { discard, encode, type HttpAnswer, type HttpRequest, send, textOf } from "./http.ts";
 import { packMessage, unpackMessage } from "./message-body.ts";
@@ -16,10 +17,10 @@ const WAIT = 1;
 const LEAST_VISIBILITY = 1;
 
 /** A queue of Simple Message Queue, formerly MNS. */
-export const port = (address: LinkAddress, world: AlicloudWorld): QueueSender & QueueReceiver =>
+export const port = (address: LinkAddress, world: AlicloudWorld): QueueSender & QueueReceiver & QueueInspector =>
   new SmqQueue(address, world);
 
-class SmqQueue implements QueueSender, QueueReceiver {
+class SmqQueue implements QueueSender, QueueReceiver, QueueInspector {
   readonly queue: string;
   readonly #path: string;
   readonly #origin: string;
@@ -29,7 +30,7 @@ class SmqQueue implements QueueSender, QueueReceiver {
 
   constructor(address: LinkAddress, world: AlicloudWorld) {
     this.queue = address.part;
-    this.#path = `/queues/${encode(field(address, "queue"))}/messages`;
+    this.#path = `/queues/${encode(field(address, "queue"))}`;
     this.#origin =
       address.endpoint ?? `https://${field(address, "account")}.mns.${field(address, "region")}.aliyuncs.com`;
     this.#world = world;
@@ -78,10 +79,40 @@ class SmqQueue implements QueueSender, QueueReceiver {
     this.#receipts.set(receipt, readXml(await textOf(answer)).text("ReceiptHandle"));
   }
 
-  #send(method: HttpRequest["method"], options: Partial<Pick<HttpRequest, "query" | "body">>): Promise<HttpAnswer> {
+  /** The service does not say how old the oldest message is. https://www.alibabacloud.com/help/en/mns/developer-reference/getqueueattributes */
+  async stats(): Promise<QueueStats> {
+    const answer = await this.#request("GET", this.#path, {});
+    if (answer.status !== 200) throw await this.#error(answer, "stats");
+    const queue = readXml(await textOf(answer));
+    const count = (name: string) => Number(queue.text(name));
+    return {
+      ready: count("ActiveMessages"),
+      inFlight: count("InactiveMessages"),
+      delayed: count("DelayMessages"),
+    };
+  }
+
+  /** At most sixteen: the service shows the first ones alone. https://www.alibabacloud.com/help/en/mns/developer-reference/batchpeekmessage */
+  async peek(limit: number): Promise<readonly PeekedMessage[]> {
+    const query = { peekonly: "true", numOfMessages: String(Math.min(limit, MOST_MESSAGES)) };
+    const answer = await this.#send("GET", { query });
+    if (answer.status === 200)
+      return readXml(await textOf(answer))
+        .all("Message")
+        .map(toPeeked);
+    const code = codeOf(await textOf(answer));
+    if (code === "MessageNotExist") return [];
+    throw this.#errorOf(answer.status, code, "peek");
+  }
+
+  #send(method: HttpRequest["method"], options: RequestOptions): Promise<HttpAnswer> {
+    return this.#request(method, `${this.#path}/messages`, options);
+  }
+
+  #request(method: HttpRequest["method"], path: string, options: RequestOptions): Promise<HttpAnswer> {
     const { query = {}, body } = options;
     const headers = { "content-type": "text/xml", "x-mns-version": VERSION };
-    const request = { method, origin: this.#origin, path: this.#path, query, headers };
+    const request = { method, origin: this.#origin, path, query, headers };
     return send({ ...request, ...(body !== undefined && { body }) }, signSmq(this.#world.credentials), this.#world);
   }
 
@@ -95,12 +126,15 @@ class SmqQueue implements QueueSender, QueueReceiver {
   }
 }
 
-const toMessage = (message: Element): Message => ({
+type RequestOptions = Partial<Pick<HttpRequest, "query" | "body">>;
+
+const toMessage = (message: Element): Message => ({ ...toPeeked(message), receipt: message.text("ReceiptHandle") });
+
+const toPeeked = (message: Element): PeekedMessage => ({
   id: message.text("MessageId"),
   ...unpackMessage(message.text("MessageBody")),
   receives: Number(message.text("DequeueCount")),
   time: new Date(Number(message.text("EnqueueTime"))).toISOString(),
-  receipt: message.text("ReceiptHandle"),
 });
 
 const codeOf = (text: string): string => (text.startsWith("<") ? readXml(text).text("Code") : "");

@@ -1,23 +1,17 @@
 import type { CloudKind, Plan } from "../../../parts/plan.ts";
 import type { LogLevel } from "../../../runtime/handler.ts";
-import type {
-  BucketReader,
-  BucketRemover,
-  BucketWriter,
-  Message,
-  ObjectInfo,
-  SendOptions,
-} from "../../../runtime/ports.ts";
-import type { BulkFilter, BulkOptions, BulkOutcome } from "../../../runtime/tasks/bulk.ts";
+import type { BucketReader, BucketRemover, BucketWriter, ObjectInfo, SendOptions } from "../../../runtime/ports.ts";
+import type { PeekedMessage, QueueStats } from "../../../runtime/system.ts";
+import type { BulkTaskClient } from "../../../runtime/tasks/bulk.ts";
 import type { NewLogLine } from "../../../runtime/tasks/logs.ts";
-import type { Task, TaskClient } from "../../../runtime/tasks/task.ts";
+import type { Task } from "../../../runtime/tasks/task.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import type { AlarmChange } from "./monitors.ts";
 
 /** What the running local cloud shows of itself: to its HTTP server, and through that to client, CLI and console. */
 export interface LocalView {
   plan(): Plan;
-  readonly tasks: LocalTasks;
+  readonly tasks: BulkTaskClient;
   readonly buckets: LocalBuckets;
   readonly queues: LocalQueues;
   /** Calls back at every change until the answer is called. */
@@ -67,14 +61,6 @@ export interface DevSession {
   close(): Promise<void>;
 }
 
-/** A `TaskClient` that also stops and retries by filter. */
-export interface LocalTasks extends TaskClient {
-  /** Stops every run that matches and is not over. */
-  stopAll(task: string, filter: BulkFilter, options?: BulkOptions): Promise<BulkOutcome>;
-  /** Retries every run that matches and failed, was stopped or expired. */
-  retryAll(task: string, filter: BulkFilter, options?: BulkOptions): Promise<BulkOutcome>;
-}
-
 export interface LocalBuckets {
   /** The buckets' names, in the plan's order. */
   list(): readonly string[] | Promise<readonly string[]>;
@@ -96,19 +82,6 @@ export interface LocalQueues {
   /** Moves messages to another queue, by default back to the one they failed in; how many. */
   redrive(queue: string, options?: RedriveOptions): number | Promise<number>;
 }
-
-export interface QueueStats {
-  /** Messages that can be received now. */
-  readonly ready: number;
-  /** Received, hidden from others, not yet acknowledged. */
-  readonly inFlight: number;
-  /** Sent with a delay that is not over. */
-  readonly delayed: number;
-  /** When the oldest message was sent, ISO 8601; absent in an empty queue. */
-  readonly oldest?: string;
-}
-
-export type PeekedMessage = Omit<Message, "receipt">;
 
 export interface RedriveOptions {
   /** @default the queue whose dead letters these are */

@@ -1,8 +1,8 @@
 import type { AlarmPlan, DestinationPlan, MonitorPlan, PartPlan } from "../../../parts/plan.ts";
 import type { Clock } from "../../../runtime/clock.ts";
+import type { QueueStats } from "../../../runtime/system.ts";
 import type { Task } from "../../../runtime/tasks/task.ts";
 import type { Duty } from "./agenda.ts";
-import type { QueueStats } from "./inspect.ts";
 
 /** An alarm went on or off, as destinations and live views are told. */
 export interface AlarmChange {

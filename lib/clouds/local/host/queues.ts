@@ -2,8 +2,9 @@ import type { QueuePlan } from "../../../parts/plan.ts";
 import type { Clock } from "../../../runtime/clock.ts";
 import { MillraceError } from "../../../runtime/errors.ts";
 import type { Message, QueueReceiver, QueueSender, SendOptions } from "../../../runtime/ports.ts";
+import type { PeekedMessage, QueueStats } from "../../../runtime/system.ts";
 import { formatBytes } from "../../../shared/size.ts";
-import type { LocalQueues, PeekedMessage, QueueStats, RedriveOptions } from "./inspect.ts";
+import type { LocalQueues, RedriveOptions } from "./inspect.ts";
 import type { Journal } from "./journal.ts";
 
 /** How long a deduplication key is remembered, in milliseconds: longer than any cloud does. */

@@ -35,9 +35,11 @@ export class FakeSmq {
 
   async #answer(request: FakeRequest): Promise<FakeAnswer> {
     if (!isSigned(request)) return error(403, "SignatureDoesNotMatch");
-    const [, queue = ""] = /^\/queues\/([^/]+)\/messages$/.exec(request.path) ?? [];
+    const [, queue = "", part] = /^\/queues\/([^/]+)(\/messages)?$/.exec(request.path) ?? [];
     const messages = this.#queues.get(decodeURIComponent(queue));
     if (!messages) return error(404, "QueueNotExist");
+    if (part === undefined) return this.#attributes(messages);
+    if (request.query.peekonly === "true") return this.#peek(messages, Number(request.query.numOfMessages));
     switch (request.method) {
       case "POST":
         return this.#send(messages, request.body);
@@ -50,6 +52,24 @@ export class FakeSmq {
       default:
         return error(405, "MethodNotAllowed");
     }
+  }
+
+  #attributes(messages: readonly StoredMessage[]): FakeAnswer {
+    const now = this.server.now();
+    const ready = messages.filter(({ visible }) => visible <= now).length;
+    const delayed = messages.filter(({ visible, count }) => visible > now && count === 0).length;
+    const counts = `<ActiveMessages>${ready}</ActiveMessages><InactiveMessages>${messages.length - ready - delayed}</InactiveMessages><DelayMessages>${delayed}</DelayMessages>`;
+    return {
+      status: 200,
+      body: `<?xml version="1.0"?><Queue xmlns="http://mns.aliyuncs.com/doc/v1/">${counts}</Queue>`,
+    };
+  }
+
+  #peek(messages: readonly StoredMessage[], most: number): FakeAnswer {
+    if (most < 1 || most > 16) return error(400, "InvalidArgument");
+    const ready = messages.filter(({ visible }) => visible <= this.server.now()).slice(0, most);
+    if (ready.length === 0) return error(404, "MessageNotExist");
+    return { status: 200, body: `<?xml version="1.0"?><Messages>${ready.map(toXml).join("")}</Messages>` };
   }
 
   #send(messages: StoredMessage[], body: Buffer): FakeAnswer {
