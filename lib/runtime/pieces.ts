@@ -1,3 +1,5 @@
+import type { Readable } from "node:stream";
+
 /** A body in pieces, in order: those of a file are read when their turn comes, those of a stream as it flows. */
 export type Pieces = Iterable<() => Promise<Uint8Array>> | AsyncIterable<Uint8Array>;
 
@@ -48,14 +50,19 @@ export function* slices(body: Uint8Array, size: number): Generator<() => Promise
   for (let from = 0; from < body.byteLength; from += size) yield async () => body.subarray(from, from + size);
 }
 
-/** A stream in pieces of that size; the last one may be shorter. */
+/**
+ * A stream in pieces of that size; the last one may be shorter. The stream is destroyed at the end, whatever it was.
+ *
+ * @throws what the stream fails with; the signal's reason, also while the stream has nothing to say.
+ */
 export async function* inPieces(
-  stream: AsyncIterable<Uint8Array | string>,
+  stream: Readable,
   size: number,
+  signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, undefined> {
   let chunks: Uint8Array[] = [];
   let length = 0;
-  for await (const chunk of stream) {
+  for await (const chunk of chunksOf(stream, signal)) {
     const bytes = typeof chunk === "string" ? Buffer.from(chunk) : chunk;
     chunks.push(bytes);
     length += bytes.byteLength;
@@ -66,6 +73,28 @@ export async function* inPieces(
   }
   if (length > 0) yield Buffer.concat(chunks);
   return undefined;
+}
+
+/** Not `addAbortSignal`: a stream over a generator ends only when that one says something. */
+async function* chunksOf(stream: Readable, signal: AbortSignal): AsyncGenerator<Uint8Array | string, undefined> {
+  const chunks = stream[Symbol.asyncIterator]() as AsyncIterator<Uint8Array | string, undefined>;
+  let abort = (): void => {};
+  const next = () =>
+    new Promise<IteratorResult<Uint8Array | string, undefined>>((resolve, reject) => {
+      abort = () => reject(signal.reason);
+      if (signal.aborted) abort();
+      else chunks.next().then(resolve, reject);
+    });
+  const onAbort = () => abort();
+  signal.addEventListener("abort", onAbort);
+  try {
+    for (let chunk = await next(); !chunk.done; chunk = await next()) yield chunk.value;
+    return undefined;
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    stream.once("error", () => {}); // nobody waits for its end any more
+    stream.destroy();
+  }
 }
 
 /** The first of them once more, and then the others. */
