@@ -65,7 +65,9 @@ export class Cloud extends pulumi.ComponentResource {
   get output(): pulumi.Output<{ plan: Plan; addresses: Record<string, Record<string, string>> }> {
     // What was refused is not built: its problems are told, and that is enough.
     const built = [...this.parts].filter(([, part]) => part.isBuilt);
-    const addresses = Object.fromEntries(built.map(([name, part]) => [name, pulumi.all(part.address)]));
+    const addresses = Object.fromEntries(
+      built.map(([name, part]) => [name, pulumi.all({ ...part.address, kind: part.kind })]),
+    );
     return pulumi.output({ plan: planOf([this]), addresses });
   }
 

@@ -25,9 +25,9 @@ beforeAll(async () => {
     { ...part, kind: "queue", name: "videos-requests", stem: "videos-requests", deadLetters: "videos-dead-letters" },
     { ...part, kind: "queue", name: "videos-dead-letters", stem: "videos-dead-letters" },
   ];
-  const queue = { account: "1", region: "cn-hangzhou", endpoint: queueEndpoint };
+  const queue = { kind: "queue", account: "1", region: "cn-hangzhou", endpoint: queueEndpoint };
   const addresses = {
-    "videos-uploads": { bucket: "videos-uploads-x", region: "cn-hangzhou", endpoint: bucketEndpoint },
+    "videos-uploads": { kind: "bucket", bucket: "videos-uploads-x", region: "cn-hangzhou", endpoint: bucketEndpoint },
     "videos-requests": { ...queue, queue: "requests-x" },
     "videos-dead-letters": { ...queue, queue: "dead-x" },
   };

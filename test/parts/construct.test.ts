@@ -269,7 +269,7 @@ test("a stack's output holds the plan and every address, for the CLI and clients
   const { plan, addresses } = await known(cloud.output);
   expect(plan).toEqual(planOf([cloud]));
   expect(Object.keys(addresses)).toEqual(["copier-from", "copier-to", "copier-done", "copier-copy"]);
-  expect(addresses["copier-to"]).toEqual({ name: "the-archive" });
+  expect(addresses["copier-to"]).toEqual({ kind: "bucket", name: "the-archive" });
   expect(pulumi.Output.isInstance(cloud.output)).toBe(true);
 });
 

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { FunctionCall } from "../calls.ts";
 import { type Clock, sleep } from "../clock.ts";
-import { field, type LinkAddress, type PortWorld } from "../deployment.ts";
+import { field, type LinkAddress, type LinkKind, type PortWorld } from "../deployment.ts";
 import { MillraceError } from "../errors.ts";
 import type { TableReader, TableWriter, TaskController, TaskSubmitter } from "../ports.ts";
 import type { ClaimsBucket, TaskLimits } from "./bodies.ts";
@@ -190,17 +190,14 @@ export function briefTaskClient(
   };
 }
 
-/** A field that only addresses of that kind have. */
-const SIGN_OF = { task: "definition", bucket: "bucket", queue: "queue" } as const;
-
 /**
  * Where a part of a deployed stack lies.
  *
  * @throws `not-found`, with the names there are
  */
-export function partAddress(addresses: Addresses, kind: keyof typeof SIGN_OF, part: string): LinkAddress {
-  const isOne = (name: string) => addresses[name]?.[SIGN_OF[kind]] !== undefined;
-  if (isOne(part)) return { ...addresses[part], kind, part } as LinkAddress;
+export function partAddress(addresses: Addresses, kind: LinkKind, part: string): LinkAddress {
+  const isOne = (name: string) => addresses[name]?.kind === kind;
+  if (isOne(part)) return { ...addresses[part], part } as LinkAddress;
   const known = Object.keys(addresses).filter(isOne);
   const text = known.map((name) => `"${name}"`).join(", ");
   throw new MillraceError("not-found", `there is no ${kind} "${part}"; there are: ${text || "none"}`);
