@@ -1,0 +1,190 @@
+import { execFile, fork } from "node:child_process";
+import { once } from "node:events";
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import {
+  type ConfigMap,
+  type Deployment,
+  LocalWorkspace,
+  PulumiCommand,
+  type Stack,
+} from "@pulumi/pulumi/automation/index.js";
+import { type Outcome, outcomeOf } from "./outcome.ts";
+import type { ProgramOrder } from "./program.ts";
+import type { Kept, Question } from "./stand-in.ts";
+
+const exec = promisify(execFile);
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+
+/** The package of a cloud's provider, and so the name of its stand-in's file. */
+export type Package = "alicloud" | "aws" | "kubernetes";
+
+/** A copy of the repository that tests may edit, the CLI with a home and a backend of its own, and a stand-in provider. */
+export interface Engine {
+  stack(name: string, program: string, config: Readonly<Record<string, Setting>>): Promise<TestStack>;
+  /** What the stand-in has. */
+  resources(): Promise<readonly Kept[]>;
+  /** Has a resource vanish without the engine's knowing. */
+  lose(type: string, id: string): Promise<void>;
+  /** Changes a file of the copy. */
+  edit(file: string, change: (text: string) => string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A value of the stack's configuration, or one that is kept encrypted. */
+export type Setting = string | { readonly secret: string };
+
+/** One stack of a program. */
+export interface TestStack {
+  preview(): Promise<Outcome>;
+  up(): Promise<Outcome>;
+  refresh(): Promise<Outcome>;
+  destroy(): Promise<Outcome>;
+  /** As it is kept, with secrets encrypted. */
+  state(): Promise<Deployment>;
+}
+
+/** @throws if `MILLRACE_PULUMI` does not say where the CLI is */
+export async function startEngine(provider: Package): Promise<Engine> {
+  const cli = process.env.MILLRACE_PULUMI;
+  if (!cli) throw new Error("MILLRACE_PULUMI: name the Pulumi CLI; npm run test:real does");
+  const home = await mkdtemp(join(tmpdir(), "millrace-engine-"));
+  const copy = join(home, "copy");
+  await copyRepository(copy);
+  const standIn = await startStandIn(provider);
+  // Automation API looks for a CLI in `bin` of its root.
+  const root = join(home, "cli");
+  await mkdir(join(root, "bin"), { recursive: true });
+  await symlink(cli, join(root, "bin/pulumi"));
+  const pulumiCommand = await PulumiCommand.get({ root });
+  const env = await environment(home, join(root, "bin"), provider, standIn.port);
+  return {
+    stack: (name, program, config) => createStack({ home, copy, cli, env, pulumiCommand }, name, program, config),
+    resources: () => standIn.ask({ ask: "resources" }),
+    lose: async (type, id) => void (await standIn.ask({ lose: `${type} ${id}` })),
+    async edit(file, change) {
+      const path = join(copy, file);
+      const before = await readFile(path, "utf8");
+      const after = change(before);
+      if (after === before) throw new Error(`${file} is as it was: the edit found nothing to change`);
+      await writeFile(path, after);
+    },
+    async close() {
+      await standIn.close();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What a program needs; packages and tools that were fetched are shared. */
+async function copyRepository(copy: string): Promise<void> {
+  for (const name of ["lib", "stacks", "examples", "test/real/engine/programs", "package.json"]) {
+    await cp(join(ROOT, name), join(copy, name), { recursive: true, filter: (path) => !path.includes(".millrace") });
+  }
+  await symlink(join(ROOT, "node_modules"), join(copy, "node_modules"));
+  const [tools, deploy] = [join(ROOT, ".cache/tools"), join(copy, "stacks/.millrace/deploy")];
+  await mkdir(tools, { recursive: true });
+  await mkdir(deploy, { recursive: true });
+  await symlink(tools, join(deploy, "tools"));
+}
+
+async function startStandIn(provider: Package) {
+  const file = fileURLToPath(new URL("stand-in.ts", import.meta.url));
+  const child = fork(file, [provider], { execArgv: [], stdio: ["ignore", "pipe", "inherit", "ipc"] });
+  const [line] = (await once(child.stdout!, "data")) as [Buffer];
+  return {
+    port: Number(line.toString().trim()),
+    async ask(question: Question): Promise<readonly Kept[]> {
+      const answer = once(child, "message");
+      child.send(question);
+      return ((await answer) as [Kept[]])[0];
+    },
+    async close() {
+      child.disconnect();
+      if (child.exitCode === null) await once(child, "exit");
+    },
+  };
+}
+
+/** Nothing is downloaded, nobody is asked whether there is a newer version, and the backend is a folder. */
+async function environment(home: string, bin: string, provider: Package, port: number) {
+  const backend = join(home, "backend");
+  await mkdir(backend);
+  return {
+    PATH: [bin, process.env.PATH].join(delimiter),
+    PULUMI_HOME: join(home, "pulumi"),
+    PULUMI_BACKEND_URL: `file://${backend}`,
+    PULUMI_CONFIG_PASSPHRASE: "of this test alone",
+    PULUMI_SKIP_UPDATE_CHECK: "true",
+    PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+    PULUMI_DEBUG_PROVIDERS: `${provider}:${port}`,
+  };
+}
+
+interface Place {
+  readonly home: string;
+  readonly copy: string;
+  readonly cli: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly pulumiCommand: PulumiCommand;
+}
+
+async function createStack(
+  { home, copy, cli, env, pulumiCommand }: Place,
+  stackName: string,
+  program: string,
+  config: Readonly<Record<string, Setting>>,
+): Promise<TestStack> {
+  const workDir = join(home, stackName);
+  await mkdir(workDir);
+  await writeFile(join(workDir, "Pulumi.yaml"), "name: millrace\nruntime: nodejs\n");
+  const stack = await LocalWorkspace.createStack({ stackName, workDir }, { envVars: env, pulumiCommand });
+  await stack.setAllConfig(settings(config));
+  const order = { file: join(copy, program), folder: join(copy, "stacks"), workDir, stack: stackName };
+  return {
+    preview: () => runProgram({ ...order, verb: "preview" }, env),
+    up: () => runProgram({ ...order, verb: "up" }, env),
+    refresh: () => runVerb(stack, "refresh"),
+    destroy: () => runVerb(stack, "destroy"),
+    // Not `stack.exportStack()`, which shows secrets.
+    async state() {
+      const { stdout } = await exec(cli, ["stack", "export", "--stack", stackName], { cwd: workDir, env });
+      return JSON.parse(stdout) as Deployment;
+    },
+  };
+}
+
+const settings = (config: Readonly<Record<string, Setting>>): ConfigMap =>
+  Object.fromEntries(
+    Object.entries(config).map(([name, value]) => [
+      name,
+      typeof value === "string" ? { value } : { value: value.secret, secret: true },
+    ]),
+  );
+
+const runVerb = (stack: Stack, verb: "refresh" | "destroy"): Promise<Outcome> =>
+  outcomeOf((onEvent, onOutput) => stack[verb]({ onEvent, onOutput, color: "never" }));
+
+async function runProgram(order: ProgramOrder, env: Readonly<Record<string, string>>): Promise<Outcome> {
+  const file = fileURLToPath(new URL("program.ts", import.meta.url));
+  const child = fork(file, {
+    execArgv: [],
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
+  });
+  let said = "";
+  child.stderr!.on("data", (chunk: Buffer) => {
+    said += chunk;
+  });
+  const ended = once(child, "exit");
+  child.send(order);
+  const outcome = await Promise.race([
+    once(child, "message").then(([message]) => message as Outcome),
+    ended.then(() => ({ steps: [], error: `the program's process ended: ${said}` })),
+  ]);
+  await ended;
+  return outcome;
+}

@@ -1,0 +1,41 @@
+import type { EngineEvent } from "@pulumi/pulumi/automation/index.js";
+
+/** One step of the engine. */
+export interface Step {
+  /** `create`, `same`, `update`, `replace`, `create-replacement`, `delete-replaced`, `delete`, `discard`, … */
+  readonly op: string;
+  readonly urn: string;
+  readonly type: string;
+  readonly name: string;
+}
+
+/** What came of a verb. */
+export interface Outcome {
+  readonly steps: readonly Step[];
+  /** What the CLI wrote, if it failed. */
+  readonly error?: string;
+}
+
+/** Runs a verb and gathers the steps the engine says it takes. */
+export async function outcomeOf(
+  run: (onEvent: (event: EngineEvent) => void, onOutput: (text: string) => void) => Promise<unknown>,
+): Promise<Outcome> {
+  const steps: Step[] = [];
+  let text = "";
+  const onEvent = ({ resourcePreEvent }: EngineEvent) => {
+    if (resourcePreEvent) steps.push(stepOf(resourcePreEvent.metadata));
+  };
+  try {
+    await run(onEvent, (output) => {
+      text += output;
+    });
+    return { steps };
+  } catch (error) {
+    return { steps, error: `${text}\n${(error as Error).message}` };
+  }
+}
+
+const stepOf = ({ op, urn }: { op: string; urn: string }): Step => {
+  const [, , types, name] = urn.slice("urn:pulumi:".length).split("::") as [string, string, string, string];
+  return { op, urn, type: types.split("$").at(-1)!, name };
+};

@@ -1,0 +1,183 @@
+import type { Deployment } from "@pulumi/pulumi/automation/index.js";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Engine, type Package, type Setting, startEngine, type TestStack } from "./engine.ts";
+import { MATRIX } from "./matrix.ts";
+import type { Outcome } from "./outcome.ts";
+
+const SECRET = "a-value-that-nobody-may-read";
+
+/** How each of the repository's own programs is changed: what its handler does, and what its construct is called. */
+const PROGRAMS = {
+  tasks: {
+    changed: "reports-task-work",
+    handler: {
+      file: "examples/async-task/report.ts",
+      change: (text: string) => text.replace("page written", "page was written"),
+    },
+    rename: (text: string) =>
+      text
+        .replace('AsyncTask("reports", {', 'AsyncTask("summaries", {\n  id: "reports",')
+        .replace(/\}\);\n/, '}, { aliases: [{ name: "reports" }] });\n'),
+  },
+  videos: {
+    changed: "videos-transcode-work",
+    handler: {
+      file: "lib/handlers/video/transcode.ts",
+      change: (text: string) => `${text}\nconsole.debug("changed");\n`,
+    },
+    rename: (text: string) =>
+      text
+        .replace('VideoTranscodePipeline("videos", {', 'VideoTranscodePipeline("clips", { id: "videos",')
+        .replace(/\}\);\n/, '}, { aliases: [{ name: "videos" }] });\n'),
+  },
+} as const;
+
+/** Deploys every stack to a cloud with the real engine and a stand-in of the cloud's provider. */
+export function testEngine(cloud: Package): void {
+  const target = MATRIX[cloud]!;
+  const config = (stack: string): Readonly<Record<string, Setting>> => ({
+    ...target.config,
+    "millrace:cloud": cloud,
+    "millrace:stack": stack,
+    "millrace:token": { secret: SECRET },
+    token: { secret: SECRET },
+  });
+  let engine: Engine;
+  beforeAll(async () => {
+    engine = await startEngine(cloud);
+  });
+  afterAll(() => engine?.close());
+
+  for (const name of ["tasks", "videos"] as const) {
+    describe(`stacks/${name}.ts on ${cloud}`, () => {
+      const { changed, handler, rename } = PROGRAMS[name];
+      let stack: TestStack;
+      let isNew: (key: string) => boolean;
+      beforeAll(async () => {
+        isNew = await newcomers(engine);
+        stack = await engine.stack(name, "stacks/index.ts", config(name));
+      });
+
+      it("preview shows every resource that up makes", () => previewsAll(() => stack));
+
+      it("up again changes nothing, and neither does a refresh", () => isStable(() => stack));
+
+      it("what vanished is missed by a refresh, and made again, alone", async () => {
+        const { type, id } = (await engine.resources()).find(
+          ({ type, id }) => type.endsWith(`:${target.function}`) && isNew(`${type} ${id}`),
+        )!;
+        await engine.lose(type, id);
+        expect((await stack.refresh()).error).toBeUndefined();
+        expect(resourcesIn(await stack.state()).filter((one) => one.id === id)).toEqual([]);
+        const made = changesOf(await stack.up());
+        expect(made.filter((line) => !line.startsWith("update "))).toEqual([expect.stringContaining(`create ${type}`)]);
+      });
+
+      it("a changed handler changes its code and its function, nothing else", async () => {
+        await engine.edit(handler.file, handler.change);
+        const changes = changesOf(await stack.up()).map((line) => line.replace(/ \S+:/, " "));
+        expect(changes.sort()).toEqual([
+          `create-replacement ${target.code} ${changed}-code`,
+          `delete-replaced ${target.code} ${changed}-code`,
+          `replace ${target.code} ${changed}-code`,
+          `update ${target.function} ${changed}`,
+        ]);
+      });
+
+      it("a construct that is renamed and keeps its id replaces nothing", async () => {
+        const before = await keysOf(engine);
+        await engine.edit(`stacks/${name}.ts`, rename);
+        const changes = changesOf(await stack.up());
+        expect(changes.length).toBeGreaterThan(0);
+        expect(changes.filter((line) => !line.startsWith("update "))).toEqual([]);
+        expect(await keysOf(engine)).toEqual(before);
+      });
+
+      it("destroy keeps what holds data", async () => {
+        expect((await stack.destroy()).error).toBeUndefined();
+        expect(await leftOf(engine, isNew)).toEqual(target.keeps[name]);
+      });
+    });
+  }
+
+  describe(`every part on ${cloud}`, () => {
+    let stack: TestStack;
+    let isNew: (key: string) => boolean;
+    beforeAll(async () => {
+      isNew = await newcomers(engine);
+      stack = await engine.stack("parts", "test/real/engine/programs/parts.ts", config("parts"));
+    });
+
+    it("preview shows every resource that up makes", () => previewsAll(() => stack));
+
+    it("up again changes nothing, and neither does a refresh", () => isStable(() => stack));
+
+    it("a secret is in no state as it is", async () => {
+      const forms = [SECRET, Buffer.from(SECRET).toString("base64")];
+      const isIn = (value: unknown) => forms.some((form) => JSON.stringify(value).includes(form));
+      const state = await stack.state();
+      expect(JSON.stringify(state).includes("ciphertext")).toBe(true);
+      expect(isIn(state)).toBe(false);
+      // It has come to the service: something was tried.
+      expect(isIn(await engine.resources())).toBe(true);
+    });
+
+    it("destroy removes what may be removed, and keeps the rest", async () => {
+      expect((await stack.destroy()).error).toBeUndefined();
+      expect(await leftOf(engine, isNew)).toEqual(target.keeps.parts);
+    });
+  });
+}
+
+async function previewsAll(stack: () => TestStack): Promise<void> {
+  const shown = linesOf(await stack().preview());
+  const made = linesOf(await stack().up());
+  expect(made.length).toBeGreaterThan(10);
+  expect(made.filter((line) => !line.startsWith("create "))).toEqual([]);
+  expect(shown).toEqual(made);
+}
+
+async function isStable(stack: () => TestStack): Promise<void> {
+  expect(changesOf(await stack().up())).toEqual([]);
+  const before = resourcesIn(await stack().state());
+  expect((await stack().refresh()).error).toBeUndefined();
+  expect(resourcesIn(await stack().state())).toEqual(before);
+}
+
+/** Steps that change something, as `update alicloud:oss/bucket:Bucket uploads`, in the alphabet's order. */
+const changesOf = (outcome: Outcome): readonly string[] => linesOf(outcome).filter((line) => !line.startsWith("same "));
+
+function linesOf({ steps, error }: Outcome): readonly string[] {
+  expect(error).toBeUndefined();
+  return steps.map(({ op, type, name }) => `${op} ${type} ${name}`).sort();
+}
+
+interface StateResource {
+  readonly urn: string;
+  readonly id?: string;
+  readonly inputs?: unknown;
+  readonly outputs?: unknown;
+}
+
+/** What the state says of each resource, without when it said so and how its secrets are encrypted this time. */
+const resourcesIn = ({ deployment }: Deployment): readonly StateResource[] =>
+  (deployment.resources as readonly StateResource[])
+    .map(({ urn, id, inputs, outputs }) => ({ urn, ...(id !== undefined && { id }), inputs, outputs }))
+    .map((one) => JSON.parse(JSON.stringify(one, (field, value) => (field === "ciphertext" ? "" : value))))
+    .sort((a, b) => (a.urn < b.urn ? -1 : 1));
+
+const keysOf = async (engine: Engine): Promise<readonly string[]> =>
+  (await engine.resources()).map(({ type, id }) => `${type} ${id}`).sort();
+
+/** Whether a resource came after now. */
+async function newcomers(engine: Engine): Promise<(key: string) => boolean> {
+  const before = new Set(await keysOf(engine));
+  return (key) => !before.has(key);
+}
+
+/** What is left of a stack, as `Bucket videos-uploads`: without the hashes of the names. */
+const leftOf = async (engine: Engine, isNew: (key: string) => boolean): Promise<readonly string[]> =>
+  (await keysOf(engine))
+    .filter(isNew)
+    .map((key) => key.replace(/^\S+:/, "").replaceAll(/[-_][a-z0-9]{8}(?=:|$)/g, ""))
+    .sort();
