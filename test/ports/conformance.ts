@@ -44,6 +44,8 @@ export interface QueueSubject extends Subject {
   readonly attempts: number;
   /** Whether the cloud knows deduplication keys. */
   readonly deduplicates: boolean;
+  /** Whether the cloud may remove a message on a receipt of an earlier delivery, too. @default it does not */
+  readonly takesOldReceipts?: boolean;
 }
 
 export interface TableSubject extends Subject {
@@ -332,7 +334,8 @@ export function testQueue(make: () => Promise<QueueSubject>): void {
     });
 
     it("removes nothing on a receipt of an earlier delivery", async () => {
-      const { queue, visibility, advance } = await subject();
+      const { queue, visibility, takesOldReceipts, advance } = await subject();
+      if (takesOldReceipts) return;
       const id = await queue.send("a");
       const [first] = await receiveUntil(queue, 1);
       await advance(visibility + 1);
