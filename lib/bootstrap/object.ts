@@ -89,8 +89,8 @@ async function download(url: URL, headers: Record<string, string>, file: string)
 }
 
 /**
- * Not by `fetch`: on Node 24 its parser ends the process by a failed assertion if the store closes the connection while
- * the disk is slower than the network.
+ * Not by `fetch`: on Node 24 a failed assertion in it ends the process if the store closes the connection while the
+ * network is quicker than the disk. https://github.com/nodejs/undici/issues/5360
  */
 function get(url: URL, headers: Record<string, string>): Promise<IncomingMessage> {
   const { request } = url.protocol === "https:" ? https : http;
