@@ -31,6 +31,7 @@ import {
   startNats,
   startS3,
 } from "./servers/index.ts";
+import { startServer } from "./servers/server.ts";
 
 describe("NATS", () => {
   let server: NatsServer;
@@ -217,4 +218,19 @@ test("a server and its folder go when the process that started it is killed", as
   child.kill("SIGKILL");
   await vi.waitFor(() => expect(existsSync(folder)).toBe(false), 20_000);
   await expect(connect({ servers: url, timeout: 2000, reconnect: false })).rejects.toThrow();
+});
+
+test("a server that does not start says why, and leaves no folder", async () => {
+  const found: string[] = [];
+  const start = startServer({
+    name: "none",
+    command: process.execPath,
+    args: (folder) => {
+      found.push(folder);
+      return ["-e", 'console.error("no disk"); process.exit(3)'];
+    },
+    ready: async () => false,
+  });
+  await expect(start).rejects.toThrow(/^none ended before it was ready:\nno disk\n/);
+  expect(found.map(existsSync)).toEqual([false]);
 });

@@ -39,10 +39,7 @@ export async function startKubernetes(): Promise<KubernetesServer> {
     const apiserver = await startApiserver(command, etcd.url);
     return {
       ...apiserver,
-      stop: async () => {
-        await apiserver.stop();
-        await etcd.stop();
-      },
+      stop: () => apiserver.stop().finally(etcd.stop),
     };
   } catch (error) {
     await etcd.stop();
