@@ -1,7 +1,9 @@
 import { JetStreamApiError, type JetStreamPublishOptions, jetstream, type PubAck } from "@nats-io/jetstream";
 import {
+  InvalidArgumentError,
   type MsgHdrs,
   type NatsConnection,
+  NoRespondersError,
   headers as newHeaders,
   PermissionViolationError,
 } from "@nats-io/transport-node";
@@ -75,9 +77,16 @@ export function checkSize(nats: NatsConnection, what: string, body: string | Uin
 /** What a call to NATS failed with, as one of our kinds. */
 export function toMillraceError(what: string, error: unknown): MillraceError {
   if (error instanceof MillraceError) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = isNobodyThere(error) ? NOBODY : error instanceof Error ? error.message : String(error);
   return new MillraceError(kindOf(error), `${what}: NATS answers ${message}`, { cause: error });
 }
+
+/** So it is too while a stream has no leader: to try again may help. */
+export const NOBODY =
+  "that nobody is there: if it stays so, look whether the setup Job has ended well, and deploy again";
+
+const isNobodyThere = (error: unknown): boolean =>
+  error instanceof NoRespondersError || (error instanceof Error && isNobodyThere(error.cause));
 
 /** https://github.com/nats-io/nats-server/blob/main/server/errors.json */
 const CODES: Readonly<Record<number, ErrorKind>> = {
@@ -92,6 +101,6 @@ const CODES: Readonly<Record<number, ErrorKind>> = {
 function kindOf(error: unknown): ErrorKind {
   if (error instanceof JetStreamApiError) return CODES[error.code] ?? (error.status < 500 ? "failed" : "unavailable");
   if (error instanceof PermissionViolationError) return "refused";
-  if (error instanceof Error && error.name === "InvalidArgumentError") return "bad-input";
+  if (error instanceof InvalidArgumentError) return "bad-input";
   return "unavailable";
 }
