@@ -1,10 +1,11 @@
 import { type Clock, sleep } from "../../runtime/clock.ts";
-import { type ErrorKind, MillraceError } from "../../runtime/errors.ts";
+import { MillraceError } from "../../runtime/errors.ts";
 import type { FunctionInvoked, ScheduleFired } from "../../runtime/events.ts";
 import type { Handler } from "../../runtime/handler.ts";
 import type { Envelope } from "../../runtime/tasks/envelope.ts";
 import { type AttemptRef, attemptId } from "../../runtime/tasks/ids.ts";
 import type { Outcome } from "../../runtime/tasks/platform.ts";
+import { kindOfWords } from "../../runtime/tasks/platform-words.ts";
 import type { TaskService } from "../../runtime/tasks/service.ts";
 
 /** What the keeper drives: the service of its task, with the task's store, platform and destinations behind it. */
@@ -109,19 +110,9 @@ export function toFinished(payload: unknown): { readonly attempt: AttemptRef; re
   const message = words.join(": ") || "the platform does not say why";
   return {
     attempt: { task, id, attempt: attempt as number },
-    outcome: { error: { kind: kindOf(message), message: `the platform ended the attempt: ${message}` } },
+    outcome: { error: { kind: kindOfWords(message), message: `the platform ended the attempt: ${message}` } },
   };
 }
-
-/** What the platforms' words mean; whatever else it is, the attempt failed. */
-const KINDS: readonly [words: RegExp, kind: ErrorKind][] = [
-  [/time[ds]?[ -]?out/i, "timed-out"],
-  [/EventAgeExceeded|expired/i, "expired"],
-  // It never began, or its machine went away: that uses up no attempt.
-  [/throttl|TooManyRequests|ConcurrencyLimit|interrupted/i, "interrupted"],
-];
-
-const kindOf = (message: string): ErrorKind => KINDS.find(([words]) => words.test(message))?.[1] ?? "failed";
 
 function parsed(value: unknown): unknown {
   if (typeof value !== "string") return value;

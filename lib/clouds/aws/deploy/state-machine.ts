@@ -83,12 +83,12 @@ export function stateMachine(spec: LambdaMachine | FargateMachine): object {
         }),
         Retry: [AGAIN],
         // A keeper that cannot be called comes round by itself, and reads this execution's end.
-        Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: null, Next: "Broken" }],
+        Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.unheard", Next: "Broken" }],
         ResultPath: null,
         Next: "Broken",
       },
-      // Not the error's own cause: there need not be one.
-      Broken: { Type: "Fail", ErrorPath: "$.error.Error", Cause: "the attempt ended without an outcome" },
+      // Not the error itself: names of the service's own are not to be thrown by a machine.
+      Broken: { Type: "Fail", Error: "Millrace.Broken", CausePath: "$.error.Error" },
     },
   };
 }
@@ -182,7 +182,7 @@ function fargateStates(spec: FargateMachine) {
       },
       HeartbeatSeconds: heartbeat,
       TimeoutSeconds: Math.max(timeout + grace + MARGIN, heartbeat + 1),
-      Catch: [{ ErrorEquals: ["States.HeartbeatTimeout"], ResultPath: null, Next: "Lost" }, TELL],
+      Catch: [{ ...TELL, ErrorEquals: ["States.HeartbeatTimeout"], Next: "Lost" }, TELL],
       Next: "Ended",
     },
     Lost: {

@@ -1,0 +1,56 @@
+/** A state as far as it is changed here. */
+interface State {
+  readonly Type: string;
+  readonly Resource?: string;
+  readonly Parameters?: {
+    readonly FunctionName?: string;
+    readonly Payload?: unknown;
+    readonly "Payload.$"?: string;
+    readonly Overrides?: unknown;
+  };
+}
+
+/** What a state has told of the work it waits for. */
+export interface Order {
+  readonly token: string;
+  /** A function to call, with what. */
+  readonly function?: string;
+  readonly payload?: unknown;
+  /** Or a container to start. */
+  readonly overrides?: {
+    readonly ContainerOverrides: readonly [
+      { readonly Name: string; readonly Environment: readonly { readonly Name: string; readonly Value: string }[] },
+    ];
+  };
+}
+
+/**
+ * The same state machine, for a service that has neither functions nor containers: where a state would call one, it
+ * sends a message and waits for its token to come back. All else is executed as it is written.
+ */
+export function executable(machine: object, QueueUrl: string): string {
+  const { States, ...rest } = machine as { readonly States: Readonly<Record<string, State>> };
+  const states = Object.entries(States).map(([name, state]) => [name, ordered(state, QueueUrl)]);
+  return JSON.stringify({ ...rest, States: Object.fromEntries(states) });
+}
+
+function ordered(state: State, QueueUrl: string): State {
+  const { Resource, Parameters = {} } = state;
+  if (state.Type !== "Task") return state;
+  const { FunctionName, Overrides, ...payload } = Parameters;
+  const isLambda = Resource === "arn:aws:states:::lambda:invoke";
+  if (!isLambda && Resource !== "arn:aws:states:::ecs:runTask.waitForTaskToken") {
+    throw new Error(`nobody here does the work of ${Resource}`);
+  }
+  const what = isLambda
+    ? {
+        function: FunctionName,
+        ...("Payload.$" in payload ? { "payload.$": payload["Payload.$"] } : { payload: payload.Payload }),
+      }
+    : { overrides: Overrides };
+  return {
+    ...state,
+    Resource: "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+    Parameters: { QueueUrl, MessageBody: { ...what, "token.$": "$$.Task.Token" } } as never,
+  };
+}
