@@ -34,7 +34,11 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   support: { imports: [], types: ["parts"], isLight: true },
   "own env": { imports: ["shared"], types: ["parts", "runtime"], isLight: true },
-  "own deploy": { imports: ["parts", "shared", "bundle", "own env"], types: ["runtime"], packages: CLOUD_PULUMI },
+  "own deploy": {
+    imports: ["parts", "shared", "bundle", "own env"],
+    types: ["runtime", "own runtime"],
+    packages: CLOUD_PULUMI,
+  },
   "own runtime": {
     imports: ["runtime", "shared", "own env"],
     packages: ["tablestore", "@rgrove/parse-xml", "@aws-sdk", "@nats-io"],
@@ -247,7 +251,7 @@ describe("a planted violation is found, with file, import and rule", () => {
     [
       "lib/clouds/aws/deploy/a.ts",
       'import { names } from "../../alicloud/endpoint.ts";',
-      "lib/clouds/aws/deploy/a.ts imports ../../alicloud/endpoint.ts (own env of alicloud): own deploy may import parts, shared, bundle, own env, @pulumi/pulumi, @pulumi/alicloud, @pulumi/aws, @pulumi/kubernetes, and types of runtime",
+      "lib/clouds/aws/deploy/a.ts imports ../../alicloud/endpoint.ts (own env of alicloud): own deploy may import parts, shared, bundle, own env, @pulumi/pulumi, @pulumi/alicloud, @pulumi/aws, @pulumi/kubernetes, and types of runtime, own runtime",
     ],
     [
       "lib/clouds/local/host/a.ts",

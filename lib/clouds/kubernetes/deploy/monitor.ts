@@ -1,0 +1,75 @@
+import type * as kubernetes from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+import type { Scope } from "../../../parts/cloud.ts";
+import type { Built } from "../../../parts/part.ts";
+import type { AlarmPlan, MonitorPlan, PartPlan } from "../../../parts/plan.ts";
+import { OBJECT_NAME } from "./names.ts";
+import { queueAddress } from "./queue.ts";
+import type { Site } from "./shared.ts";
+
+/**
+ * Rules of Prometheus, for its operator: who is told is a matter of its Alertmanager.
+ *
+ * @see https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1.PrometheusRule
+ */
+export function monitor(site: Site, scope: Scope, { alarms }: MonitorPlan): Built {
+  const isKept = site.settings.alarms === "prometheus-operator" && alarms.length > 0;
+  return {
+    id: pulumi.output(scope.name),
+    address: {},
+    resources: isKept ? { rule: ruleOf(site, scope, alarms) } : {},
+  };
+}
+
+const ruleOf = (site: Site, scope: Scope, alarms: readonly AlarmPlan[]): kubernetes.apiextensions.CustomResource =>
+  site.custom(
+    {
+      apiVersion: "monitoring.coreos.com/v1",
+      kind: "PrometheusRule",
+      metadata: site.metadata(scope.physicalName(OBJECT_NAME), scope.name),
+      spec: {
+        groups: [
+          {
+            name: scope.physicalName(OBJECT_NAME),
+            rules: alarms.map((alarm) => alertOf(site, scope, alarm)),
+          },
+        ],
+      },
+    },
+    scope.name,
+    scope.options,
+  );
+
+function alertOf(site: Site, scope: Scope, alarm: AlarmPlan) {
+  const { part, metric, above, period } = alarm;
+  return {
+    alert: `millrace-${part}-${metric}`,
+    expr: `${expressionOf(site, scope, alarm)} > ${above}`,
+    // What happened within the period has happened; what waits has to wait for so long.
+    ...(metric === "messages" && { for: `${period}s` }),
+    labels: { severity: "critical", millrace_part: part, millrace_stack: site.prefix },
+    annotations: { summary: `${metric} of ${part} above ${above}` },
+  };
+}
+
+/**
+ * Of the exporter of NATS; unverified. What fails is counted where it ends up: in a queue.
+ *
+ * @see https://github.com/nats-io/prometheus-nats-exporter
+ */
+function expressionOf(site: Site, scope: Scope, { part, metric, period }: AlarmPlan): string {
+  if (metric === "messages") {
+    const { stream, consumer } = queueAddress(site, scope, part);
+    return `max(jetstream_consumer_num_pending{stream_name="${stream}",consumer_name="${consumer}"})`;
+  }
+  const { stream } = queueAddress(site, scope, failureQueue(scope.plan(part))!);
+  return `max(increase(jetstream_stream_last_seq{stream_name="${stream}"}[${period}s]))`;
+}
+
+/** The queue that gets what a function or task fails at; nothing if there is none. */
+export const failureQueue = (plan: PartPlan): string | undefined =>
+  plan.kind === "task"
+    ? plan.onFailure.find(({ kind }) => kind === "queue")?.name
+    : plan.kind === "function"
+      ? plan.failures
+      : undefined;

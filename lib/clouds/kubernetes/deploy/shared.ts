@@ -1,0 +1,457 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import * as aws from "@pulumi/aws";
+import * as kubernetes from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+import type { Archive } from "../../../bundle/archive.ts";
+import { bootstrapScript } from "../../../bundle/bootstrap.ts";
+import type { ToolSource } from "../../../bundle/tool.ts";
+import type { Scope } from "../../../parts/cloud.ts";
+import { type NameRule, physicalName, shortHash } from "../../../shared/name.ts";
+import type { Size } from "../../../shared/size.ts";
+import { BUCKET_NAME, labelValue, NATS_NAME, OBJECT_NAME } from "./names.ts";
+import { isolate, type NetworkSettings } from "./network.ts";
+
+/** Changes the arguments or options of a raw resource just before it is made; nothing answered: as they are. */
+export type Transform = (
+  type: string,
+  name: string,
+  args: Readonly<Record<string, unknown>>,
+  options: pulumi.CustomResourceOptions,
+) => { readonly args?: Readonly<Record<string, unknown>>; readonly options?: pulumi.CustomResourceOptions } | undefined;
+
+/** What a user has already, and what is then not made. Nothing of it is changed. */
+export interface Existing {
+  /** A namespace, which may hold other things too. It has to allow what its pod security admits as `restricted`. */
+  readonly namespace?: string;
+  /** A bucket of the store for code, tools and large payloads. */
+  readonly artifacts?: string;
+}
+
+/** NATS with JetStream: it carries calls, queues and tables. */
+export interface NatsSettings {
+  /** As pods reach it: `"nats://nats.nats.svc.cluster.local:4222"`. */
+  readonly url: string;
+  /** `host:port` of its monitoring, as KEDA reaches it. @default port 8222 of the url's host */
+  readonly monitoring?: string;
+  /** The account the monitoring is asked about. @default "$G", the one there is without accounts */
+  readonly account?: string;
+  /** A Secret of the namespace with `user` and `password`, or `token`. @default NATS asks for none */
+  readonly secret?: string;
+  /** Servers that keep a copy of every stream and table. @default 1 */
+  readonly replicas?: 1 | 3 | 5;
+}
+
+/** A store of buckets that speaks as S3 does. */
+export interface StoreSettings {
+  /** As this program reaches it, and pods too unless `insideEndpoint` says otherwise: `"https://s3.example.com"`. */
+  readonly endpoint: string;
+  /** As pods reach it: `"http://minio.minio.svc.cluster.local:9000"`. @default the endpoint */
+  readonly insideEndpoint?: string;
+  /** @default "us-east-1" */
+  readonly region?: string;
+  /**
+   * The keys that buckets and code are made with, and that pods have unless `secret` names others.
+   *
+   * @default AWS's own ways to find keys: environment, profile
+   */
+  readonly keys?: { readonly accessKey: pulumi.Input<string>; readonly secretKey: pulumi.Input<string> };
+  /** A Secret of the namespace with `accessKey` and `secretKey`, for pods. @default one is made of `keys` */
+  readonly secret?: string;
+  /** The subject of NATS that the store publishes its notifications on. @default buckets are listed once a minute */
+  readonly notifications?: { readonly subject: string };
+  /** Whether the store keeps lifecycle rules. @default true */
+  readonly lifecycle?: boolean;
+}
+
+/** Settings of {@link kubernetes}. */
+export interface KubernetesSettings {
+  readonly nats: NatsSettings;
+  readonly store: StoreSettings;
+  /** A name of yours for the cluster, where a program has several. */
+  readonly cluster?: string;
+  /** Your own provider, for this cluster. @default one of the cloud's own, which finds the cluster as kubectl does */
+  readonly provider?: kubernetes.Provider;
+  /** What to call the namespace that is made. @default project and stack, with a hash */
+  readonly namespace?: string;
+  readonly existing?: Existing;
+  /** The image all pods run, with Node 24 as `node`; best by its digest. @default "docker.io/library/node:24-slim" */
+  readonly image?: string;
+  /** The storage class of volumes; it has to allow many writers (ReadWriteMany). @default new volumes are refused */
+  readonly storageClass?: string;
+  /** How large a new volume is. @default "100 GB" */
+  readonly volumeSize?: Size;
+  /** Where the tools of functions come from, by name. @default ffmpeg and ffprobe from npm; others are refused */
+  readonly tools?: Readonly<Record<string, ToolSource>>;
+  /** The LocalQueue of Kueue that admits the Jobs of tasks. @default Jobs start at once */
+  readonly kueue?: { readonly queue: string };
+  /**
+   * Who keeps alarms: rules for a Prometheus run by its operator, or nobody.
+   *
+   * @default a monitor with alarms is refused
+   */
+  readonly alarms?: "prometheus-operator" | "none";
+  /** Where pods may connect to. @default DNS, NATS and the store, by their urls, and the API server for keepers */
+  readonly network?: NetworkSettings;
+  readonly transform?: Transform;
+}
+
+/** A resource class of a provider; it knows its own type. */
+type ResourceClass<Args, Made> = (new (
+  name: string,
+  args: Args,
+  options?: pulumi.CustomResourceOptions,
+) => Made) & {
+  readonly __pulumiType?: string;
+};
+
+/** Something a pod fetches before it starts, from the artifact bucket. */
+export interface Artifact {
+  readonly object: aws.s3.BucketObjectv2;
+  readonly key: pulumi.Output<string>;
+  /** Of the archive's bytes, 64 hexadecimal digits. */
+  readonly sha256: pulumi.Output<string>;
+}
+
+/** One stack's namespace: how its resources are made, and what all of them share, each made when first asked for. */
+export class Site {
+  readonly settings: KubernetesSettings;
+  readonly #cloud: () => pulumi.ComponentResource;
+  readonly #made = new Map<string, unknown>();
+
+  /** @param cloud the parent of what is shared; asked for once it is there */
+  constructor(settings: KubernetesSettings, cloud: () => pulumi.ComponentResource) {
+    this.settings = settings;
+    this.#cloud = cloud;
+  }
+
+  /** The logical names of what is shared begin so. */
+  get name(): string {
+    return this.settings.cluster === undefined ? "kubernetes" : `kubernetes-${this.settings.cluster}`;
+  }
+
+  get provider(): kubernetes.Provider {
+    return (
+      this.settings.provider ??
+      this.#once(
+        "provider",
+        () =>
+          new kubernetes.Provider(
+            this.name,
+            // Another value is another value of the same Secret: what mounts it goes on.
+            { enableServerSideApply: true, enableSecretMutable: true, enableConfigMapMutable: true },
+            this.shared,
+          ),
+      )
+    );
+  }
+
+  /** Speaks with the store, of which only S3 is there. */
+  get storeProvider(): aws.Provider {
+    return this.#once("store provider", () => {
+      const { endpoint, keys } = this.settings.store;
+      return new aws.Provider(
+        `${this.name}-store`,
+        {
+          region: this.region as aws.Region,
+          ...(keys && { accessKey: pulumi.secret(keys.accessKey), secretKey: pulumi.secret(keys.secretKey) }),
+          endpoints: [{ s3: endpoint }],
+          s3UsePathStyle: true,
+          skipCredentialsValidation: true,
+          skipRequestingAccountId: true,
+          skipMetadataApiCheck: true,
+          skipRegionValidation: true,
+        },
+        this.shared,
+      );
+    });
+  }
+
+  /** The store's region, in its own words. */
+  get region(): string {
+    return this.settings.store.region ?? "us-east-1";
+  }
+
+  /** The store as pods reach it. */
+  get endpoint(): string {
+    const { insideEndpoint, endpoint } = this.settings.store;
+    return insideEndpoint ?? endpoint;
+  }
+
+  /** What everything of the stack on NATS begins with. */
+  get prefix(): string {
+    return this.physicalName(`${pulumi.getProject()}-${pulumi.getStack()}`, NATS_NAME);
+  }
+
+  /** The stream that all calls of the stack go through. */
+  get calls(): string {
+    return `${this.prefix}-calls`;
+  }
+
+  /** Makes a raw resource: with its provider, and as the user's transform has it. */
+  make<Args extends object, Made extends pulumi.Resource>(
+    type: ResourceClass<Args, Made>,
+    name: string,
+    args: Args,
+    options: pulumi.CustomResourceOptions,
+  ): Made {
+    const token = type.__pulumiType ?? "";
+    const provider = token.startsWith("aws:") ? this.storeProvider : this.provider;
+    const { args: changed, options: all } = this.#transformed(token, name, args, { provider, ...options });
+    return new type(name, changed, all);
+  }
+
+  /** Makes an object of a kind that is not Kubernetes' own. */
+  custom(
+    args: kubernetes.apiextensions.CustomResourceArgs,
+    name: string,
+    options: pulumi.CustomResourceOptions,
+  ): kubernetes.apiextensions.CustomResource {
+    const token = `kubernetes:${args.apiVersion}:${args.kind}`;
+    const { args: changed, options: all } = this.#transformed(token, name, args, {
+      provider: this.provider,
+      ...options,
+    });
+    return new kubernetes.apiextensions.CustomResource(name, changed, all);
+  }
+
+  /** Options of a shared resource. */
+  get shared(): pulumi.CustomResourceOptions {
+    return { parent: this.#cloud() };
+  }
+
+  /** A physical name of something shared. */
+  physicalName(stem: string, rule: NameRule): string {
+    return physicalName(stem, { account: this.name, project: pulumi.getProject(), stack: pulumi.getStack() }, rule);
+  }
+
+  /** What an object is called, where it is, and what it is labelled with. */
+  metadata(
+    name: pulumi.Input<string>,
+    part: string,
+    more: { readonly labels?: Readonly<Record<string, string>>; readonly annotations?: Record<string, string> } = {},
+  ) {
+    const { labels, annotations } = more;
+    return {
+      name,
+      namespace: this.namespace,
+      labels: { ...this.labels(part), ...labels },
+      ...(annotations && { annotations }),
+    };
+  }
+
+  /** https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/ */
+  labels(part: string): Record<string, string> {
+    return {
+      "app.kubernetes.io/name": labelValue(part),
+      "app.kubernetes.io/part-of": this.prefix,
+      "app.kubernetes.io/managed-by": "millrace",
+      "millrace.dev/part": labelValue(part),
+    };
+  }
+
+  /** Chooses the pods of one part. */
+  selector(part: string): Record<string, string> {
+    return { "app.kubernetes.io/part-of": this.prefix, "millrace.dev/part": labelValue(part) };
+  }
+
+  /** What buckets are tagged with. */
+  tags(part: string): Record<string, string> {
+    return { "millrace:project": pulumi.getProject(), "millrace:stack": pulumi.getStack(), "millrace:part": part };
+  }
+
+  /** The stack's namespace; what is in it is cut off from all it has no business with. */
+  get namespace(): pulumi.Output<string> {
+    return this.#once("namespace", () => {
+      const name = this.#namespace();
+      // Known from here on: the policies lie in it themselves.
+      this.#made.set("namespace", name);
+      isolate(this);
+      return name;
+    });
+  }
+
+  #namespace(): pulumi.Output<string> {
+    const { existing, namespace } = this.settings;
+    if (existing?.namespace !== undefined) return pulumi.output(existing.namespace);
+    const made = this.make(
+      kubernetes.core.v1.Namespace,
+      `${this.name}-namespace`,
+      {
+        metadata: {
+          name: namespace ?? this.physicalName(`${pulumi.getProject()}-${pulumi.getStack()}`, OBJECT_NAME),
+          labels: { ...this.labels("namespace"), ...RESTRICTED },
+        },
+      },
+      this.shared,
+    );
+    return made.metadata.name;
+  }
+
+  /** The Secret that pods have the store's keys from. */
+  get storeSecret(): pulumi.Output<string> {
+    return this.#once("store secret", () => {
+      const { secret, keys } = this.settings.store;
+      if (secret !== undefined || !keys) return pulumi.output(secret ?? "");
+      const made = this.make(
+        kubernetes.core.v1.Secret,
+        `${this.name}-store-keys`,
+        {
+          metadata: this.metadata(this.physicalName(`${this.name}-store-keys`, OBJECT_NAME), "store-keys"),
+          type: "Opaque",
+          stringData: { accessKey: pulumi.secret(keys.accessKey), secretKey: pulumi.secret(keys.secretKey) },
+        },
+        this.shared,
+      );
+      return made.metadata.name;
+    });
+  }
+
+  /** The script that every pod begins with; a changed one is another ConfigMap, and so another pod. */
+  get bootstrap(): pulumi.Output<string> {
+    return this.#once("bootstrap", () => {
+      const script = pulumi.output(bootstrapScript());
+      const stem = this.physicalName(`${this.name}-bootstrap`, { ...OBJECT_NAME, max: 50 });
+      const made = this.make(
+        kubernetes.core.v1.ConfigMap,
+        `${this.name}-bootstrap`,
+        {
+          metadata: this.metadata(pulumi.interpolate`${stem}-${script.apply((text) => shortHash(text))}`, "bootstrap"),
+          immutable: true,
+          data: { [BOOTSTRAP_FILE]: script },
+        },
+        this.shared,
+      );
+      return made.metadata.name;
+    });
+  }
+
+  /** The bucket for code, tools and large payloads of tasks. */
+  get artifacts(): pulumi.Output<string> {
+    return this.#once("artifacts", () => {
+      const { artifacts } = this.settings.existing ?? {};
+      if (artifacts !== undefined) return pulumi.output(artifacts);
+      const name = `${this.name}-artifacts`;
+      const bucket = this.make(
+        aws.s3.Bucket,
+        name,
+        { bucket: this.physicalName(name, BUCKET_NAME), forceDestroy: true, tags: this.tags("artifacts") },
+        this.shared,
+      );
+      this.lifecycle(name, bucket, [], this.shared);
+      return bucket.bucket;
+    });
+  }
+
+  /** Parts of uploads that never came to their end cost as objects do. */
+  lifecycle(
+    name: string,
+    { bucket }: aws.s3.Bucket,
+    more: readonly aws.types.input.s3.BucketLifecycleConfigurationRule[],
+    options: pulumi.CustomResourceOptions,
+  ): aws.s3.BucketLifecycleConfiguration | undefined {
+    if (this.settings.store.lifecycle === false) return undefined;
+    const abort = {
+      id: "abort-incomplete-uploads",
+      status: "Enabled",
+      filter: { prefix: "" },
+      abortIncompleteMultipartUpload: { daysAfterInitiation: 1 },
+    };
+    return this.make(
+      aws.s3.BucketLifecycleConfiguration,
+      `${name}-lifecycle`,
+      { bucket, rules: [abort, ...more] },
+      options,
+    );
+  }
+
+  /** An archive as an object whose key is its content's hash; the same one is put once. */
+  upload(
+    archive: Promise<Archive>,
+    folder: "code" | "tools",
+    name: string,
+    options: pulumi.CustomResourceOptions,
+  ): Artifact {
+    const file = pulumi.output(archive);
+    const object = this.make(
+      aws.s3.BucketObjectv2,
+      name,
+      {
+        bucket: this.artifacts,
+        key: file.apply(({ hash }) => `${folder}/${hash}.zip`),
+        // Relative, so that the same program has the same state on every machine.
+        source: file.apply(({ file }) => new pulumi.asset.FileAsset(relative(process.cwd(), file))),
+        contentType: "application/zip",
+      },
+      options,
+    );
+    const sha256 = file.apply(async ({ file }) =>
+      createHash("sha256")
+        .update(await readFile(file))
+        .digest("hex"),
+    );
+    return { object, key: object.key, sha256 };
+  }
+
+  /** A tool as an object with `bin/<tool>` in it. */
+  tool(name: string, archive: () => Promise<Archive>): Artifact {
+    return this.#once(`tool ${name}`, () => this.upload(archive(), "tools", `${this.name}-tool-${name}`, this.shared));
+  }
+
+  /** Code that many pods run, put once. */
+  errand(name: string, archive: () => Promise<Archive>): Artifact {
+    return this.#once(`errand ${name}`, () => this.upload(archive(), "code", `${this.name}-${name}-code`, this.shared));
+  }
+
+  /** Who pods are that only set things up: somebody without any right. */
+  get setupAccount(): pulumi.Output<string> {
+    return this.#once("setup account", () => this.account(`${this.name}-setup`, "setup", this.shared));
+  }
+
+  /** A ServiceAccount, whose token goes into no pod by itself. */
+  account(
+    name: string,
+    part: string,
+    options: pulumi.CustomResourceOptions,
+    physical = this.physicalName(name, OBJECT_NAME),
+  ): pulumi.Output<string> {
+    return this.make(
+      kubernetes.core.v1.ServiceAccount,
+      `${name}-account`,
+      { metadata: this.metadata(physical, part), automountServiceAccountToken: false },
+      options,
+    ).metadata.name;
+  }
+
+  #transformed<Args extends object>(
+    token: string,
+    name: string,
+    args: Args,
+    options: pulumi.CustomResourceOptions,
+  ): { readonly args: Args; readonly options: pulumi.CustomResourceOptions } {
+    const changed = this.settings.transform?.(token, name, { ...args } as Readonly<Record<string, unknown>>, options);
+    return { args: { ...args, ...changed?.args }, options: { ...options, ...changed?.options } };
+  }
+
+  #once<Value>(name: string, make: () => Value): Value {
+    if (!this.#made.has(name)) this.#made.set(name, make());
+    return this.#made.get(name) as Value;
+  }
+}
+
+/** Where bundles and archives are kept between deployments; relative paths to it are the same on every machine. */
+export const bundleFolder = (): string => join(process.cwd(), ".millrace", "deploy");
+
+/** Options of a resource of a part: its data is kept when the stack is destroyed, unless that is allowed. */
+export const dataOptions = (scope: Scope, removable: boolean): pulumi.CustomResourceOptions =>
+  removable ? scope.options : { ...scope.options, retainOnDelete: true };
+
+/** The name of the script in its ConfigMap. */
+export const BOOTSTRAP_FILE = "bootstrap.mjs";
+
+/** https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted */
+const RESTRICTED = {
+  "pod-security.kubernetes.io/enforce": "restricted",
+  "pod-security.kubernetes.io/warn": "restricted",
+};

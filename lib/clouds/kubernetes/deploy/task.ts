@@ -1,0 +1,171 @@
+import * as kubernetes from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+import type { Scope } from "../../../parts/cloud.ts";
+import { DEFAULTS } from "../../../parts/defaults.ts";
+import type { Built } from "../../../parts/part.ts";
+import type { FunctionPlan, TaskPlan } from "../../../parts/plan.ts";
+import type { LinkAddress } from "../../../runtime/deployment.ts";
+import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
+import { writeEnvironment } from "../../../shared/environment.ts";
+import { codeOf, runtimeFile } from "./code.ts";
+import { setupJob } from "./errand.ts";
+import { budget, deploymentOf } from "./function.ts";
+import { callSubject, keeperName, NATS_NAME, workerName } from "./names.ts";
+import { HEALTH_PORT, keeperPolicy } from "./network.ts";
+import { type Process, placeOf } from "./pod.ts";
+import { queueAddress } from "./queue.ts";
+import { keeperRules } from "./rbac.ts";
+import type { Site } from "./shared.ts";
+import { callStream } from "./trigger.ts";
+
+/** Seconds until what a keeper was told is told to another one. */
+const VISIBILITY = 30;
+/** Seconds in which a keeper finishes what is under way. */
+const GRACE = 30;
+
+/**
+ * A task: its rows in a table of its own, and the keeper, a process that is always there. It makes a Job for each
+ * attempt, sees how Jobs end, and does what is due; nobody else may.
+ */
+export function task(site: Site, scope: Scope, plan: TaskPlan): Built {
+  const { kind: _kind, part: _part, ...fields } = addressFields(site, scope, plan);
+  const setup = setupJob(site, scope, {
+    streams: [callStream(site)],
+    consumers: [{ stream: site.calls, name: keeperName(scope, plan), subject: fields.keeper, visibility: VISIBILITY }],
+    tables: [fields.table],
+  });
+  return {
+    id: pulumi.output(plan.name),
+    address: Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, pulumi.output(value)])),
+    resources: { setup, ...keeperOf(site, scope, plan, setup) },
+  };
+}
+
+/** Where the task lies, for those who submit, work, control and look after it; it need not be built yet. */
+export const taskAddress = (site: Site, scope: Scope, plan: TaskPlan): pulumi.Output<LinkAddress> =>
+  pulumi
+    .all(addressFields(site, scope, plan))
+    .apply((fields): LinkAddress => ({ ...fields, part: plan.name, kind: "task" }));
+
+function addressFields(site: Site, scope: Scope, plan: TaskPlan) {
+  const destinations = [...plan.onSuccess, ...plan.onFailure];
+  const subjects = (kind: "queue" | "function", subjectOf: (name: string) => string) =>
+    JSON.stringify(
+      Object.fromEntries(destinations.filter((one) => one.kind === kind).map(({ name }) => [name, subjectOf(name)])),
+    );
+  return {
+    kind: "task",
+    part: plan.name,
+    definition: JSON.stringify(definitionOf(plan)),
+    table: scope.physicalName(NATS_NAME, plan.name),
+    claims: site.artifacts,
+    endpoint: site.endpoint,
+    region: site.region,
+    job: workerName(scope, plan),
+    keeper: `${site.prefix}.keep.${keeperName(scope, plan)}`,
+    dispatcher: callSubject(site, scope, plan.dispatcher),
+    queues: subjects("queue", (name) => queueAddress(site, scope, name).subject),
+    functions: subjects("function", (name) => callSubject(site, scope, name)),
+    namespace: site.namespace,
+  };
+}
+
+/** Of the plan what the task's core asks for. */
+function definitionOf(plan: TaskPlan): TaskDefinition {
+  const { name, timeout, grace, attempts, backoff, concurrency, expires, retention, onSuccess, onFailure } = plan;
+  return {
+    ...{ name, timeout, grace, attempts, backoff, retention, onSuccess, onFailure },
+    ...(concurrency !== undefined && { concurrency }),
+    ...(expires !== undefined && { expires }),
+  };
+}
+
+function keeperOf(site: Site, scope: Scope, plan: TaskPlan, setup: pulumi.Resource) {
+  const part = `${plan.name}-keep`;
+  const name = keeperName(scope, plan);
+  const address = taskAddress(site, scope, plan);
+  const code = site.upload(
+    codeOf(keeperPlan(plan), "keep", { tasks: runtimeFile("keeper") }),
+    "code",
+    `${part}-code`,
+    scope.options,
+  );
+  const account = site.account(part, part, scope.options, name);
+  const granted = grant(site, scope, plan, part, name, account);
+  const { functionMemory: memory, functionCpu: cpu } = DEFAULTS;
+  const process: Process = {
+    account,
+    hasToken: true,
+    code,
+    environment: environmentOf(site, scope, plan, address),
+    machine: { memory, cpu, disk: 0 },
+    grace: GRACE,
+    isAsked: true,
+  };
+  return {
+    "keeper-deployment": deploymentOf(site, scope, { name, part, process, isScaled: false }, [
+      setup,
+      granted.binding,
+      keeperPolicy(site, part, name, scope.options),
+    ]),
+    "keeper-role": granted.role,
+    "keeper-code": code.object,
+    "keeper-budget": budget(site, scope, part, name),
+  };
+}
+
+const environmentOf = (site: Site, scope: Scope, plan: TaskPlan, address: pulumi.Output<LinkAddress>) =>
+  pulumi.all([placeOf(site), address]).apply(([place, tasks]) => ({
+    ...writeEnvironment({ place, logLevel: "info", tools: {}, sources: {}, links: { tasks } }),
+    MILLRACE_KEEPER: JSON.stringify({
+      subject: tasks.keeper,
+      stream: site.calls,
+      consumer: keeperName(scope, plan),
+      job: tasks.job,
+      namespace: tasks.namespace,
+    }),
+    MILLRACE_HEALTH_PORT: String(HEALTH_PORT),
+  }));
+
+/** As a function, for its bundle's sake. */
+function keeperPlan({ name, stem, construct, cloud }: TaskPlan): FunctionPlan {
+  return {
+    kind: "function",
+    name: `${name}-keep`,
+    stem: `${stem}-keep`,
+    ...{ construct, cloud },
+    handler: { id: "tasks/keep" },
+    ...{ code: {}, links: {}, settings: {}, sources: [], tools: [], install: [], environment: {} },
+    timeout: DEFAULTS.functionTimeout,
+    memory: DEFAULTS.functionMemory,
+    disk: DEFAULTS.functionDisk,
+    cpu: DEFAULTS.functionCpu,
+    attempts: DEFAULTS.attempts,
+    backoff: DEFAULTS.backoff,
+  };
+}
+
+/**
+ * What only keepers may, in their own namespace.
+ *
+ * @see https://kubernetes.io/docs/reference/access-authn-authz/rbac/
+ */
+function grant(site: Site, scope: Scope, plan: TaskPlan, part: string, name: string, account: pulumi.Output<string>) {
+  const role = site.make(
+    kubernetes.rbac.v1.Role,
+    `${part}-role`,
+    { metadata: site.metadata(name, part), rules: keeperRules(workerName(scope, plan)) },
+    scope.options,
+  );
+  const binding = site.make(
+    kubernetes.rbac.v1.RoleBinding,
+    `${part}-role-binding`,
+    {
+      metadata: site.metadata(name, part),
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: role.metadata.name },
+      subjects: [{ kind: "ServiceAccount", name: account, namespace: site.namespace }],
+    },
+    scope.options,
+  );
+  return { role, binding };
+}
