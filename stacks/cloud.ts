@@ -10,6 +10,11 @@ const clouds = {
       region: config.require("region"),
       contactGroups: config.requireObject<string[]>("contactGroups"),
     }),
+  aws: async () =>
+    (await import("../lib/clouds/aws/index.ts")).aws({
+      region: config.require("region"),
+      alarmEmails: config.requireObject<string[]>("alarmEmails"),
+    }),
 };
 
 /** The cloud that `millrace:cloud` names: this computer by default. */

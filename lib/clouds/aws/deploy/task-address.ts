@@ -1,0 +1,57 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Scope } from "../../../parts/cloud.ts";
+import type { TaskPlan } from "../../../parts/plan.ts";
+import type { LinkAddress } from "../../../runtime/deployment.ts";
+import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
+import { FUNCTION_NAME, keeperName, machineArn } from "./permissions.ts";
+import type { Site } from "./shared.ts";
+
+/** Lambda ends what takes longer, in seconds. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html */
+const LAMBDA_SECONDS = 900;
+
+/** Whether a task's attempts take longer than Lambda allows: then they run in containers. */
+export const isLong = ({ timeout }: TaskPlan): boolean => timeout > LAMBDA_SECONDS;
+
+/** Where a worker logs. */
+export const workerLogs = (scope: Scope, plan: TaskPlan): string =>
+  `/aws/${isLong(plan) ? "ecs" : "lambda"}/${scope.physicalName(FUNCTION_NAME, plan.worker)}`;
+
+/** Where the task lies, for those who submit, work, control and look after it; it need not be built yet. */
+export const taskAddress = (site: Site, scope: Scope, plan: TaskPlan): pulumi.Output<LinkAddress> =>
+  pulumi
+    .all(addressFields(site, scope, plan))
+    .apply((fields): LinkAddress => ({ ...fields, part: plan.name, kind: "task" }));
+
+/** The same, field by field. */
+export function addressFields(site: Site, scope: Scope, plan: TaskPlan) {
+  const destinations = [...plan.onSuccess, ...plan.onFailure];
+  const named = (kind: "queue" | "function") => destinations.filter((one) => one.kind === kind).map(({ name }) => name);
+  const queues = pulumi.all(
+    Object.fromEntries(named("queue").map((name) => [name, scope.part(name).address.queue!] as const)),
+  );
+  const functions = named("function").map((name) => [name, scope.physicalName(FUNCTION_NAME, name)]);
+  return {
+    definition: JSON.stringify(definitionOf(plan)),
+    table: site.taskTable,
+    claims: site.artifacts,
+    machine: machineArn(site, scope, plan),
+    dispatcher: scope.physicalName(FUNCTION_NAME, plan.dispatcher),
+    keeper: keeperName(scope, plan),
+    queues: queues.apply((urls) => JSON.stringify(urls)),
+    functions: JSON.stringify(Object.fromEntries(functions)),
+    region: site.region,
+    account: site.account,
+    platform: isLong(plan) ? "fargate" : "lambda",
+    logs: workerLogs(scope, plan),
+  };
+}
+
+/** Of the plan what the task's core asks for. */
+function definitionOf(plan: TaskPlan): TaskDefinition {
+  const { name, timeout, grace, attempts, backoff, concurrency, expires, retention, onSuccess, onFailure } = plan;
+  return {
+    ...{ name, timeout, grace, attempts, backoff, retention, onSuccess, onFailure },
+    ...(concurrency !== undefined && { concurrency }),
+    ...(expires !== undefined && { expires }),
+  };
+}

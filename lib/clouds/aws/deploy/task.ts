@@ -1,0 +1,164 @@
+import * as aws from "@pulumi/aws";
+import * as pulumi from "@pulumi/pulumi";
+import type { Scope } from "../../../parts/cloud.ts";
+import { DEFAULTS } from "../../../parts/defaults.ts";
+import type { Built } from "../../../parts/part.ts";
+import type { FunctionPlan, SchedulePlan, TaskPlan } from "../../../parts/plan.ts";
+import type { LinkAddress } from "../../../runtime/deployment.ts";
+import { runtimeFile } from "./code.ts";
+import { CONTAINER, runGrants } from "./container.ts";
+import { functionOf } from "./function.ts";
+import {
+  FUNCTION_NAME,
+  functionArn,
+  type Grant,
+  keeperName,
+  machineName,
+  ownTaskGrants,
+  role,
+  unscoped,
+} from "./permissions.ts";
+import type { Site } from "./shared.ts";
+import { stateMachine } from "./state-machine.ts";
+import { addressFields, isLong, taskAddress } from "./task-address.ts";
+
+/** The keeper comes round once a minute: what nobody else saw is at most that late. */
+const KEEPER_SECONDS = 60;
+
+/**
+ * A task: its rows in the region's task table, its attempts as executions of a state machine, and the keeper, a function
+ * that looks after what no other process is there to see.
+ *
+ * @see https://docs.aws.amazon.com/step-functions/latest/dg/choosing-workflow-type.html
+ */
+export function task(site: Site, scope: Scope, plan: TaskPlan): Built {
+  const keeper = keeperOf(site, scope, plan, taskAddress(site, scope, plan));
+  const machine = machineOf(site, scope, plan);
+  return {
+    id: machine.machine.arn,
+    address: Object.fromEntries(
+      Object.entries(addressFields(site, scope, plan)).map(([name, value]) => [name, pulumi.output(value)]),
+    ),
+    resources: {
+      ...machine,
+      ...Object.fromEntries(Object.entries(keeper.resources).map(([name, made]) => [`keeper-${name}`, made])),
+    },
+  };
+}
+
+function machineOf(site: Site, scope: Scope, plan: TaskPlan) {
+  const worker = scope.physicalName(FUNCTION_NAME, plan.worker);
+  const logs = site.logGroup(
+    `${scope.name}-logs`,
+    `/aws/vendedlogs/states/${machineName(scope, plan)}`,
+    scope.name,
+    scope.options,
+  );
+  const called = [...(isLong(plan) ? [] : [worker]), keeperName(scope, plan)];
+  const grants: readonly Grant[] = [
+    { actions: ["lambda:InvokeFunction"], resources: called.map((name) => functionArn(site, name)) },
+    ...(isLong(plan) ? runGrants(site, worker, scope.part(plan.worker)) : []),
+    unscoped("logDelivery"),
+  ];
+  const own = role(site, scope, "machine", "states.amazonaws.com", grants);
+  const machine = site.make(
+    aws.sfn.StateMachine,
+    scope.name,
+    {
+      name: machineName(scope, plan),
+      type: "STANDARD",
+      definition: definitionOf(site, scope, plan, worker),
+      roleArn: own.arn,
+      // Failures with their causes; what tasks are given and give is nobody's to read here.
+      loggingConfiguration: {
+        level: "ERROR",
+        includeExecutionData: false,
+        logDestination: pulumi.interpolate`${logs.arn}:*`,
+      },
+      tags: site.tags(scope.name),
+    },
+    scope.options,
+  );
+  return { machine, logs, role: own.role, policy: own.policy };
+}
+
+function definitionOf(site: Site, scope: Scope, plan: TaskPlan, worker: string): pulumi.Output<string> {
+  const { timeout, grace } = plan;
+  const keeper = functionArn(site, keeperName(scope, plan));
+  if (!isLong(plan)) {
+    return pulumi
+      .all([functionArn(site, worker), keeper])
+      .apply(([worker, keeper]) =>
+        JSON.stringify(stateMachine({ platform: "lambda", worker, keeper, timeout, grace })),
+      );
+  }
+  const { subnets, securityGroups, publicIp } = site.network.containers;
+  return pulumi
+    .all([keeper, site.cluster, pulumi.all([...subnets]), pulumi.all([...securityGroups])])
+    .apply(([keeper, cluster, subnets, securityGroups]) =>
+      JSON.stringify(
+        stateMachine({
+          platform: "fargate",
+          keeper,
+          timeout,
+          grace,
+          cluster,
+          // The family: its latest revision is run, and new code changes nothing here.
+          taskDefinition: worker,
+          container: CONTAINER,
+          subnets,
+          securityGroups,
+          publicIp,
+        }),
+      ),
+    );
+}
+
+function keeperOf(site: Site, scope: Scope, plan: TaskPlan, address: pulumi.Output<LinkAddress>): Built {
+  const name = `${plan.name}-keep`;
+  const keeper: FunctionPlan = {
+    kind: "function",
+    name,
+    stem: `${plan.stem}-keep`,
+    construct: plan.construct,
+    cloud: plan.cloud,
+    handler: { id: "tasks/keep" },
+    code: {},
+    links: {},
+    settings: {},
+    sources: [{ type: "schedule.fired", schedule: name }],
+    timeout: 2 * KEEPER_SECONDS,
+    memory: DEFAULTS.functionMemory,
+    disk: DEFAULTS.functionDisk,
+    cpu: DEFAULTS.functionCpu,
+    attempts: DEFAULTS.attempts,
+    backoff: DEFAULTS.backoff,
+    tools: [],
+    install: [],
+    environment: {},
+  };
+  const schedule: SchedulePlan = {
+    kind: "schedule",
+    name,
+    stem: keeper.stem,
+    construct: plan.construct,
+    cloud: plan.cloud,
+    timing: { every: KEEPER_SECONDS },
+    enabled: true,
+  };
+  const inside: Scope = {
+    ...scope,
+    name,
+    physicalName: (rule, part, suffix) =>
+      part === undefined || part === name
+        ? scope.physicalName(rule, plan.name, suffix ? `keep-${suffix}` : "keep")
+        : scope.physicalName(rule, part, suffix),
+    plan: (other) => (other === name ? schedule : scope.plan(other)),
+  };
+  return functionOf(site, inside, keeper, {
+    name: keeperName(scope, plan),
+    links: { tasks: { port: runtimeFile("keeper"), address } },
+    grants: ownTaskGrants(site, scope, plan),
+    sources: keeper.sources,
+  });
+}

@@ -1,0 +1,51 @@
+import type { ComponentResourceOptions } from "@pulumi/pulumi";
+import { Cloud } from "../../parts/index.ts";
+import { bucket } from "./deploy/bucket.ts";
+import { checkAws } from "./deploy/check.ts";
+import { functionPart } from "./deploy/function.ts";
+import { monitor } from "./deploy/monitor.ts";
+import { queue } from "./deploy/queue.ts";
+import { schedule } from "./deploy/schedule.ts";
+import { secret } from "./deploy/secret.ts";
+import { type AwsSettings, Site } from "./deploy/shared.ts";
+import { table } from "./deploy/table.ts";
+import { task } from "./deploy/task.ts";
+import { volume } from "./deploy/volume.ts";
+import { support } from "./support.ts";
+
+export type { EndpointService, ExistingNetwork } from "./deploy/network.ts";
+export type { AwsSettings, Existing, Transform } from "./deploy/shared.ts";
+
+/**
+ * AWS: Lambda, Step Functions and the services around them, in one region of one account.
+ *
+ * @example
+ * const cloud = aws({ region: "eu-central-1", alarmEmails: ["operators@example.com"] });
+ * new VideoTranscodePipeline("videos", { cloud, formats: ["mp4"] });
+ * export const millrace = cloud.output;
+ */
+export function aws(settings: AwsSettings, opts?: ComponentResourceOptions): Cloud {
+  const { region, account } = settings;
+  const site = new Site(settings, () => cloud);
+  const cloud: Cloud = new Cloud(
+    {
+      kind: "aws",
+      support,
+      check: (parts) => checkAws(settings, parts, (name) => cloud.parts.get(name)?.plan),
+      build: {
+        bucket: (scope, plan) => bucket(site, scope, plan),
+        queue: (scope, plan) => queue(site, scope, plan),
+        function: (scope, plan) => functionPart(site, scope, plan),
+        task: (scope, plan) => task(site, scope, plan),
+        schedule: (scope, plan) => schedule(site, scope, plan),
+        secret: (scope, plan) => secret(site, scope, plan),
+        volume: (scope, plan) => volume(site, scope, plan),
+        table: (scope, plan) => table(site, scope, plan),
+        monitor: (scope, plan) => monitor(site, scope, plan),
+      },
+    },
+    { region, ...(account !== undefined && { account }) },
+    opts,
+  );
+  return cloud;
+}
