@@ -1,6 +1,5 @@
 import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import type { Handlers } from "../handlers/index.ts";
-import { MACHINE_OPTIONS } from "../parts/function.ts";
 import {
   type AlarmArgs,
   alarmsFor,
@@ -18,6 +17,7 @@ import {
   type TaskPart,
   write,
 } from "../parts/index.ts";
+import { MACHINE_OPTIONS } from "../parts/machine.ts";
 import { BEHAVIOR_OPTIONS } from "../parts/task.ts";
 import type { Duration } from "../shared/duration.ts";
 import { type Problem, unknownOptions } from "../shared/problem.ts";

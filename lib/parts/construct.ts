@@ -5,6 +5,7 @@ import { type Problem, refuse } from "../shared/problem.ts";
 import { type BucketSpec, bucketPlan } from "./bucket.ts";
 import { type Cloud, evaluation } from "./cloud.ts";
 import { type AnyFunctionSpec, type FunctionSpec, functionPlan } from "./function.ts";
+import { invoke } from "./link.ts";
 import { type MonitorSpec, monitorPlan } from "./monitor.ts";
 import {
   type Bucket,
@@ -21,6 +22,7 @@ import {
   type Volume,
 } from "./part.ts";
 import type { ConstructPlan, PartKind, PartPlan, PlanOf, SourcePlan } from "./plan.ts";
+import { isProgram, type Program, programLink, programPlan } from "./program.ts";
 import { type QueueSpec, queuePlan } from "./queue.ts";
 import { type ScheduleSpec, schedulePlan } from "./schedule.ts";
 import { type SecretSpec, secretPlan } from "./secret.ts";
@@ -151,7 +153,9 @@ export abstract class Construct extends pulumi.ComponentResource {
     this.registerOutputs(Object.fromEntries(parts.map((part) => [part.name, part.id])));
   }
 
-  #function(id: string, spec: AnyFunctionSpec): FunctionPart {
+  /** The function with its schedules, and the programs it calls. */
+  #function(id: string, given: AnyFunctionSpec): FunctionPart {
+    const spec = this.#withPrograms(id, given);
     const sources = [spec.when ?? []]
       .flat()
       .map((source, index, { length }) =>
@@ -159,6 +163,17 @@ export abstract class Construct extends pulumi.ComponentResource {
       );
     const names = this.#names(id);
     return this.#declare(functionPlan(names, spec, sources, this.#units(names)));
+  }
+
+  /** A program is a function of its own that the handler may call. */
+  #withPrograms(id: string, spec: AnyFunctionSpec): AnyFunctionSpec {
+    const programs = Object.entries(spec.code ?? {}).filter((entry): entry is [string, Program] => isProgram(entry[1]));
+    if (programs.length === 0) return spec;
+    const links = programs.map(([name, program]) => {
+      const names = this.#names(`${id}-${name}`);
+      return [programLink(name), invoke(this.#declare(programPlan(names, program, this.#units(names))))] as const;
+    });
+    return { ...spec, links: { ...spec.links, ...Object.fromEntries(links) } };
   }
 
   /** A source's plan; a bare timing gets a schedule part of its own. */

@@ -1,33 +1,14 @@
 import type { HandlerId, Handlers } from "../handlers/index.ts";
 import type { Duration } from "../shared/duration.ts";
-import type { Size } from "../shared/size.ts";
 import { type Code, toCodePlan } from "./code.ts";
 import { DEFAULTS } from "./defaults.ts";
 import { type Link, type LinksOf, toLinkPlan } from "./link.ts";
+import { type Backoff, MACHINE_OPTIONS, type Machine, machinePlan } from "./machine.ts";
 import type { PartNames, Queue } from "./part.ts";
-import type { BackoffPlan, FunctionPlan, SourcePlan } from "./plan.ts";
+import type { FunctionPlan, SourcePlan } from "./plan.ts";
+import { type Called, isProgram, type Program } from "./program.ts";
 import type { Source } from "./source.ts";
 import type { Units } from "./units.ts";
-
-/** How long to wait before the next try: exponential, with full jitter. */
-export interface Backoff {
-  /** @default "1 second" */
-  readonly first?: Duration;
-  /** @default 2 */
-  readonly factor?: number;
-  /** @default "5 minutes" */
-  readonly longest?: Duration;
-}
-
-/** What a function needs of the machine. */
-export interface Machine {
-  /** @default "512 MB" */
-  readonly memory?: Size;
-  /** Scratch space. @default "512 MB" */
-  readonly disk?: Size;
-  /** Virtual CPUs. @default 0.5 */
-  readonly cpu?: number;
-}
 
 /** The id of a handler of ours with this type, or a user's module that exports it as `handler`. */
 export type HandlerRef<H> =
@@ -47,7 +28,9 @@ type Asked<C, Name extends string> = unknown extends C
 /** `links`, `settings` and `code` as the handler's own type asks for them; left out where it asks for nothing. */
 export type WorldOf<H> = Wanted<"links", Parts<H>["links"], LinksOf<Parts<H>["links"]>> &
   Wanted<"settings", Parts<H>["settings"], Parts<H>["settings"]> &
-  Wanted<"code", Parts<H>["code"], { readonly [Name in keyof Parts<H>["code"]]: Code<Parts<H>["code"][Name]> }>;
+  Wanted<"code", Parts<H>["code"], { readonly [Name in keyof Parts<H>["code"]]: CodeFor<Parts<H>["code"][Name]> }>;
+/** What is called with JSON may be a program; everything else is a module. */
+type CodeFor<Asked> = Asked extends Called ? Program<Asked> : Code<Asked>;
 type Wanted<Name extends string, Ask, Given> = unknown extends Ask
   ? { readonly [K in Name]?: Record<string, never> }
   : { readonly [K in Name]: Given };
@@ -81,7 +64,7 @@ export interface AnyFunctionSpec extends Machine {
   readonly when?: Source | readonly Source[];
   readonly links?: Readonly<Record<string, Link>>;
   readonly settings?: Readonly<Record<string, unknown>>;
-  readonly code?: Readonly<Record<string, Code>>;
+  readonly code?: Readonly<Record<string, Code | Program>>;
   readonly timeout?: Duration;
   readonly attempts?: number;
   readonly backoff?: Backoff;
@@ -99,32 +82,19 @@ export function functionPlan(
   sources: readonly SourcePlan[],
   units: Units,
 ): FunctionPlan {
-  const {
-    handler,
-    links = {},
-    settings = {},
-    code = {},
-    timeout,
-    memory,
-    disk,
-    cpu = DEFAULTS.functionCpu,
-    attempts = DEFAULTS.attempts,
-  } = spec;
+  const { handler, links = {}, settings = {}, code = {}, attempts = DEFAULTS.attempts } = spec;
+  const modules = Object.entries(code).filter((entry): entry is [string, Code] => !isProgram(entry[1]));
   units.options(spec, OPTIONS);
   return {
     kind: "function",
     ...names,
     handler: toCodePlan(handler),
-    code: Object.fromEntries(Object.entries(code).map(([name, user]) => [name, toCodePlan(user)])),
+    code: Object.fromEntries(modules.map(([name, user]) => [name, toCodePlan(user)])),
     links: Object.fromEntries(Object.entries(links).map(([name, link]) => [name, toLinkPlan(link)])),
     settings,
     sources,
-    timeout: units.seconds("timeout", timeout, DEFAULTS.functionTimeout),
-    memory: units.bytes("memory", memory, DEFAULTS.functionMemory),
-    disk: units.bytes("disk", disk, DEFAULTS.functionDisk),
-    cpu,
+    ...machinePlan(spec, units),
     attempts,
-    backoff: backoffPlan(spec.backoff, units),
     ...(spec.failures && { failures: spec.failures.name }),
     tools: spec.tools ?? [],
     install: spec.install ?? [],
@@ -133,13 +103,6 @@ export function functionPlan(
     ...(spec.role && { role: spec.role }),
   };
 }
-
-/** What every function takes of the machine. */
-export const MACHINE_OPTIONS = {
-  memory: true,
-  disk: true,
-  cpu: true,
-} satisfies Readonly<Record<keyof Machine, true>>;
 
 const OPTIONS = {
   handler: true,
@@ -158,15 +121,3 @@ const OPTIONS = {
   environment: true,
   role: true,
 } satisfies Readonly<Record<keyof AnyFunctionSpec, true>>;
-
-export function backoffPlan(backoff: Backoff = {}, units: Units): BackoffPlan {
-  const { first, factor = DEFAULTS.backoff.factor, longest } = backoff;
-  units.options(backoff, BACKOFF_OPTIONS, "backoff");
-  return {
-    first: units.seconds("backoff.first", first, DEFAULTS.backoff.first),
-    factor,
-    longest: units.seconds("backoff.longest", longest, DEFAULTS.backoff.longest),
-  };
-}
-
-const BACKOFF_OPTIONS = { first: true, factor: true, longest: true } satisfies Readonly<Record<keyof Backoff, true>>;

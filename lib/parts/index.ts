@@ -2,8 +2,9 @@ export type { BucketSpec } from "./bucket.ts";
 export { Cloud, type CloudDriver, type CloudSettings, type Scope } from "./cloud.ts";
 export { type Code, code } from "./code.ts";
 export { Construct, type ConstructArgs } from "./construct.ts";
-export type { Backoff, FunctionSpec, Machine } from "./function.ts";
+export type { FunctionSpec } from "./function.ts";
 export { all, control, invoke, type Link, mount, read, receive, remove, send, submit, write } from "./link.ts";
+export type { Backoff, Machine } from "./machine.ts";
 export { type Alarm, type AlarmArgs, alarmsFor, type MonitorSpec } from "./monitor.ts";
 export type {
   Bucket,
@@ -19,6 +20,7 @@ export type {
   Volume,
 } from "./part.ts";
 export type { CloudKind, PartKind, PartPlan, Plan } from "./plan.ts";
+export { type ImageOptions, image, type Program, type ProgramOptions, python } from "./program.ts";
 export type { QueueSpec } from "./queue.ts";
 export type { ScheduleSpec } from "./schedule.ts";
 export type { SecretSpec } from "./secret.ts";

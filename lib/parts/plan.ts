@@ -79,8 +79,33 @@ export interface QueuePlan extends PartBase<"queue"> {
 /** Code of ours by its id, or a user's module by its absolute path. */
 export type CodePlan = { readonly id: string } | { readonly file: string };
 
+/** What a function runs that is not Node's: called with plain JSON, without links. */
+export type ProgramPlan = { readonly image: ImagePlan } | { readonly python: PythonPlan };
+
+export interface ImagePlan {
+  /** With its digest. */
+  readonly reference: string;
+  /** Empty: the image's own. */
+  readonly command: readonly string[];
+  /** It takes `POST /invoke` there. */
+  readonly port: number;
+  /** Memory in bytes. */
+  readonly gpu?: { readonly type: string; readonly memory: number };
+  /** The command that stands for the container on this computer. */
+  readonly local?: readonly string[];
+}
+
+export interface PythonPlan {
+  /** An absolute path; it may hold a `requirements.txt`. */
+  readonly folder: string;
+  /** `module:function`. */
+  readonly entry: string;
+}
+
 export interface FunctionPlan extends PartBase<"function"> {
   readonly handler: CodePlan;
+  /** What a cloud that can runs in place of the handler. */
+  readonly program?: ProgramPlan;
   /** User modules the handler gets as `context.code.<name>`. */
   readonly code: Readonly<Record<string, CodePlan>>;
   readonly links: Readonly<Record<string, LinkPlan>>;

@@ -31,6 +31,7 @@ type Wiring =
   | "construct"
   | "cloud"
   | "handler"
+  | "program" // by its fields
   | "code"
   | "settings"
   | "sources" // in `Support.sources`
@@ -45,7 +46,8 @@ type Reusable = "bucket" | "queue" | "table" | "volume" | "secret";
 /** The fields of a part's plan that clouds treat differently: all of them need a fact. A dot leads inside a field. */
 export type OptionName<Kind extends PartKind> =
   | Exclude<keyof PlanOf<Kind>, Wiring | (Kind extends Reusable ? never : "existing")>
-  | (Kind extends "schedule" ? "timing.every" | "timing.cron" | "timing.timeZone" : never);
+  | (Kind extends "schedule" ? "timing.every" | "timing.cron" | "timing.timeZone" : never)
+  | (Kind extends "function" ? "program.image" | "program.image.gpu" | "program.python" : never);
 
 export interface PartFact<Kind extends PartKind = PartKind> extends Fact {
   /** By plan field: `timeout`, `attempts`… */

@@ -5,16 +5,9 @@ import type { Envelope } from "../runtime/tasks/envelope.ts";
 import type { Duration } from "../shared/duration.ts";
 import type { Code } from "./code.ts";
 import { DEFAULTS } from "./defaults.ts";
-import {
-  type AnyFunctionSpec,
-  type Backoff,
-  backoffPlan,
-  type HandlerRef,
-  MACHINE_OPTIONS,
-  type Machine,
-  type WorldOf,
-} from "./function.ts";
+import type { AnyFunctionSpec, HandlerRef, WorldOf } from "./function.ts";
 import { type Link, submit } from "./link.ts";
+import { type Backoff, backoffPlan, MACHINE_OPTIONS, type Machine } from "./machine.ts";
 import type { PartNames, Queue, TaskPart } from "./part.ts";
 import type { DestinationPlan, TaskPlan } from "./plan.ts";
 import type { Source } from "./source.ts";

@@ -1,5 +1,6 @@
 import { type ErrorRecord, MillraceError, toErrorRecord } from "./errors.ts";
 import type { Context, Handler } from "./handler.ts";
+import type { FunctionInvoker } from "./ports.ts";
 
 /** What a bundle starts: the handler, the user's modules by name, and the plain settings baked in. */
 export interface Definition {
@@ -40,13 +41,31 @@ export async function serve<Event extends { readonly id: string }>(
     try {
       const world = contextOf(event);
       world.signal.throwIfAborted();
-      results.push(toJson(await run(event, { ...world, code, settings })));
+      const { links, programs } = apart(world.links as Readonly<Record<string, object>>);
+      results.push(toJson(await run(event, { ...world, links, code: { ...code, ...programs }, settings })));
     } catch (error) {
       results.push(undefined);
       failures.push({ id: event.id, error: toErrorRecord(error) });
     }
   }
   return { results, failures };
+}
+
+/** A link so named is a program of the handler's `code`. */
+const PROGRAM = "$code.";
+
+/** What a handler is linked to, and the programs it calls. */
+function apart(links: Readonly<Record<string, object>> = {}) {
+  const isProgram = ([name]: readonly [string, object]) => name.startsWith(PROGRAM);
+  const entries = Object.entries(links);
+  const programs = entries.filter(isProgram).map(([name, port]) => {
+    const { invoke } = port as FunctionInvoker;
+    return [name.slice(PROGRAM.length), (payload: unknown) => invoke.call(port, payload)] as const;
+  });
+  return {
+    links: Object.fromEntries(entries.filter((entry) => !isProgram(entry))),
+    programs: Object.fromEntries(programs),
+  };
 }
 
 /**

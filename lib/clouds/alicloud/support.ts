@@ -123,6 +123,9 @@ export const support: Support = {
         tools: { level: "added", how: "a layer of ours, unpacked to /opt", ...FUNCTION },
         install: { level: "added", how: "installed for Debian 10, x86-64, into the code package", ...FUNCTION },
         concurrency: { level: "native", how: "reservedConcurrency, which also reserves", ...FUNCTION, min: 1, step: 1 },
+        "program.image": { level: "refused", how: "not built yet", ...FUNCTION },
+        "program.image.gpu": { level: "refused", how: "not built yet", ...FUNCTION },
+        "program.python": { level: "refused", how: "not built yet", ...FUNCTION },
         environment: {
           level: "native",
           how: "environmentVariables",

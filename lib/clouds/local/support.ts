@@ -55,6 +55,13 @@ export const support: Support = {
         tools: { level: "added", how: "from the PATH, or from npm", ...LOCAL },
         install: { level: "added", how: "from the project's own node_modules", ...LOCAL },
         concurrency: { ...journal, min: 1, step: 1 },
+        "program.image": { level: "added", how: "the command given as `local` stands for it", ...LOCAL },
+        "program.image.gpu": { level: "added", how: "what the machine has", ...LOCAL },
+        "program.python": {
+          level: "added",
+          how: "a child process of python3, with the folder's requirements",
+          ...LOCAL,
+        },
         environment: { level: "native", how: "the child process's environment", ...LOCAL },
       },
     },

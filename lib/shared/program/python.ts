@@ -1,0 +1,51 @@
+/**
+ * Serves a Python function by HTTP: `python3 -c <this> <module:function>`, with its folder and libraries on
+ * PYTHONPATH. Listens on 127.0.0.1 at $PORT, 9000 by default, and ends when its input is closed, if it is told to
+ * watch that by MILLRACE_WATCH.
+ */
+export const PYTHON_SERVER = `
+import importlib, json, os, sys, threading, traceback
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+module, name = sys.argv[1].split(":")
+function = getattr(importlib.import_module(module), name)
+
+def watch():
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.answer(200, {})
+
+    def do_POST(self):
+        try:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            status, result = 200, function(json.loads(body or b"null"))
+            json.dumps(result, allow_nan=False)
+        except Exception as error:
+            status = 500
+            result = {
+                "errorType": type(error).__name__,
+                "errorMessage": str(error),
+                "stackTrace": traceback.format_exc().splitlines(),
+            }
+        self.answer(status, result)
+
+    def answer(self, status, value):
+        body = json.dumps(value, allow_nan=False).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *words):
+        pass
+
+if os.environ.get("MILLRACE_WATCH"):
+    threading.Thread(target=watch, daemon=True).start()
+ThreadingHTTPServer(("127.0.0.1", int(os.environ.get("PORT", "9000"))), Handler).serve_forever()
+`;
