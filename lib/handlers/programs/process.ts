@@ -46,7 +46,7 @@ async function start(program: ProcessSettings["program"], log: Log): Promise<Run
   const { command, env } = await commandOf(program, log);
   const [name, ...args] = command as [string, ...string[]];
   const child = spawn(name, args, {
-    env: { ...process.env, ...env, PORT: String(port), MILLRACE_WATCH: "1" },
+    env: { ...process.env, ...env, PORT: String(port), MILLRACE_WATCH: "1", PYTHONDONTWRITEBYTECODE: "1" },
     // Its input closes with this process, however that ends.
     stdio: ["pipe", "inherit", "inherit"],
   });
