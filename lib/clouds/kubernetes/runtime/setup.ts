@@ -12,6 +12,7 @@ import {
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import { MillraceError } from "../../../runtime/errors.ts";
 import { toMillraceError } from "./nats.ts";
+import { type Program, variable } from "./program.ts";
 
 /** What a part needs to have in NATS before it can be used. Durations are seconds. */
 export interface Setup {
@@ -47,6 +48,9 @@ export interface ConsumerSetup {
   /** How long a message is hidden from others once it was received. */
   readonly visibility: number;
 }
+
+/** Sets up what `MILLRACE_SETUP` says, as JSON. */
+export const handler: Program = (world) => setUp(world.nats, JSON.parse(variable(world, "MILLRACE_SETUP")) as Setup);
 
 /** Where a message waits for its time: a subject for each, in the same stream. */
 export const laterSubject = (subject: string): string => `${subject}.later`;
