@@ -5,11 +5,13 @@ import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CreateTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { CreateBucketCommand, ListMultipartUploadsCommand, S3Client } from "@aws-sdk/client-s3";
+import { CreateSecretCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 import { CreateQueueCommand, GetQueueAttributesCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AwsWorld } from "../../lib/clouds/aws/runtime/account.ts";
 import { port as dynamodbPort } from "../../lib/clouds/aws/runtime/dynamodb.ts";
 import { port as s3Port } from "../../lib/clouds/aws/runtime/s3.ts";
+import { port as secretsPort } from "../../lib/clouds/aws/runtime/secrets.ts";
 import { port as sqsPort } from "../../lib/clouds/aws/runtime/sqs.ts";
 import { systemClock } from "../../lib/runtime/clock.ts";
 import type { Log } from "../../lib/runtime/handler.ts";
@@ -157,6 +159,22 @@ describe("a queue of SQS", () => {
     await expect(queue.extend("nonsense", 1)).rejects.toMatchObject({ kind: "conflict" });
     await close();
   });
+});
+
+describe("a secret of Secrets Manager", () => {
+  it.each([{ SecretString: "geheim 猫" }, { SecretBinary: Buffer.from("geheim 猫") }])(
+    "is read: %j",
+    async (content) => {
+      const { world, close } = await around();
+      const client = new SecretsManagerClient(account());
+      const { ARN } = await client.send(new CreateSecretCommand({ Name: fresh("secret"), ...content }));
+      const address = { kind: "secret", part: "key", secret: ARN!, region: moto.region, endpoint: moto.url } as const;
+      expect(await secretsPort(address, world).value()).toBe("geheim 猫");
+      const missing = secretsPort({ ...address, secret: "no-such-secret" }, world);
+      await expect(missing.value()).rejects.toMatchObject({ kind: "not-found", message: /^secret key: / });
+      await close();
+    },
+  );
 });
 
 describe("a table of DynamoDB", () => {

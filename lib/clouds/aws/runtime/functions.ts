@@ -1,14 +1,17 @@
-import { InvokeCommand, type InvokeCommandOutput, LambdaClient } from "@aws-sdk/client-lambda";
+import { type InvocationType, InvokeCommand, LambdaClient } from "@aws-sdk/client-lambda";
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
-import { type ErrorRecord, fromErrorRecord, isErrorKind } from "../../../runtime/errors.ts";
-import { kindOfWords } from "../../../runtime/tasks/platform-words.ts";
+import { fromErrorRecord } from "../../../runtime/errors.ts";
 import { type AwsWorld, clientSettings } from "./account.ts";
 import { ask, type Kinds } from "./ask.ts";
+import { readThrown } from "./thrown.ts";
 
-const KINDS: Kinds = { TooManyRequestsException: "unavailable", RequestTooLargeException: "bad-input" };
-
-/** Lambda answers a call when the function has ended, 15 minutes later at most: until then the line is silent. */
-const SILENCE = 16 * 60_000;
+/** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors */
+const KINDS: Kinds = {
+  RequestTooLargeException: "bad-input",
+  ResourceConflictException: "unavailable", // being created or updated
+  ResourceNotReadyException: "unavailable",
+  TooManyRequestsException: "unavailable",
+};
 
 /** The functions of one account and region. */
 export class Functions {
@@ -17,8 +20,9 @@ export class Functions {
 
   /** @param address of a function, or of something that lies where its functions do */
   constructor(address: LinkAddress, world: AwsWorld) {
-    const endpoint = address.functionEndpoint ?? address.endpoint;
-    this.#client = new LambdaClient(clientSettings(world, field(address, "region"), endpoint, SILENCE));
+    const endpoint = address.functionEndpoint ?? (address.kind === "function" ? address.endpoint : undefined);
+    // A function that is waited for may be silent for as long as it takes.
+    this.#client = new LambdaClient(clientSettings(world, field(address, "region"), endpoint, 0));
     this.#world = world;
   }
 
@@ -28,50 +32,24 @@ export class Functions {
    * @throws what the function threw.
    */
   async invoke(name: string, payload: string): Promise<unknown> {
-    const { FunctionError, Payload } = await this.#invoke(name, payload, "RequestResponse");
-    const text = Buffer.from(Payload ?? []).toString("utf8");
-    if (FunctionError !== undefined) throw fromErrorRecord(readFunctionError(text));
+    const { FunctionError, Payload = new Uint8Array() } = await this.#invoke(name, payload, "RequestResponse");
+    const text = Buffer.from(Payload).toString("utf8");
+    if (FunctionError !== undefined) throw fromErrorRecord(readThrown(FunctionError, text));
     return text === "" ? undefined : (JSON.parse(text) as unknown);
   }
 
-  /** Has a function called later; the service tries again by itself. */
+  /** Has a function called soon. */
   async start(name: string, payload: string): Promise<void> {
     await this.#invoke(name, payload, "Event");
   }
 
-  /** https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html */
-  #invoke(FunctionName: string, payload: string, InvocationType: "RequestResponse" | "Event") {
-    const request = new InvokeCommand({ FunctionName, InvocationType, Payload: Buffer.from(payload) });
-    const send = (options: { readonly abortSignal: AbortSignal }): Promise<InvokeCommandOutput> =>
-      this.#client.send(request, options);
-    return ask(`calling ${FunctionName}`, this.#world, send, KINDS);
-  }
-}
-
-/** How an error's kind travels: in its name, which the service calls its type. */
-const PREFIX = "Millrace.";
-
-/** The error to throw so that a caller gets the same kind of error. */
-export function toThrown({ kind, message, stack }: ErrorRecord): Error {
-  const error = new Error(message);
-  error.name = `${PREFIX}${kind}`;
-  if (stack !== undefined) error.stack = stack;
-  return error;
-}
-
-/** https://docs.aws.amazon.com/lambda/latest/dg/nodejs-exceptions.html */
-function readFunctionError(text: string): ErrorRecord {
-  const { errorType = "", errorMessage = "" } = parse(text);
-  const kind = errorType.startsWith(PREFIX) ? errorType.slice(PREFIX.length) : undefined;
-  if (isErrorKind(kind)) return { kind, message: errorMessage };
-  const message = [errorType, errorMessage].filter(Boolean).join(": ") || "the function failed without a message";
-  return { kind: kindOfWords(message) === "timed-out" ? "timed-out" : "failed", message };
-}
-
-function parse(text: string): { readonly errorType?: string; readonly errorMessage?: string } {
-  try {
-    return (JSON.parse(text) ?? {}) as { readonly errorType?: string; readonly errorMessage?: string };
-  } catch {
-    return { errorMessage: text };
+  #invoke(name: string, payload: string, type: InvocationType) {
+    const command = new InvokeCommand({
+      FunctionName: name,
+      InvocationType: type,
+      Payload: Buffer.from(payload),
+    });
+    const what = type === "Event" ? `starting ${name}` : `calling ${name}`;
+    return ask(what, this.#world, (options) => this.#client.send(command, options), KINDS);
   }
 }

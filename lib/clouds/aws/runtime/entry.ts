@@ -1,0 +1,74 @@
+import { type Clock, systemClock } from "../../../runtime/clock.ts";
+import { DeployedFunction } from "../../../runtime/deployed.ts";
+import type { Deployment, PortWorld } from "../../../runtime/deployment.ts";
+import { type ErrorRecord, fromErrorRecord } from "../../../runtime/errors.ts";
+import { jsonLog } from "../../../runtime/json-log.ts";
+import type { Failure, Served } from "../../../runtime/serve.ts";
+import { readEnvironment } from "../../../shared/environment.ts";
+import type { AwsWorld } from "./account.ts";
+import { isQueueBatch, toEvents } from "./events.ts";
+import { toOutput } from "./execution-output.ts";
+import { toThrown } from "./thrown.ts";
+
+/** What Lambda tells a function of its call. https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html */
+export interface LambdaContext {
+  readonly awsRequestId: string;
+  getRemainingTimeInMillis(): number;
+}
+
+/** What Lambda calls: JSON in, JSON out. Failures are thrown, so that the service tries again; those of messages are named. */
+export type LambdaHandler = (event: unknown, context: LambdaContext) => Promise<unknown>;
+
+/** What is around a function; a test has its own. */
+interface Surroundings {
+  readonly variables: Readonly<Record<string, string | undefined>>;
+  readonly clock: Clock;
+  /** Takes a line of the log. */
+  readonly write: (line: string) => void;
+}
+
+const REAL: Surroundings = {
+  variables: process.env,
+  clock: systemClock,
+  write: (line) => void process.stdout.write(`${line}\n`),
+};
+
+/** Runs a function on Lambda: called by the bundle when it is loaded. */
+export function start(deployment: Deployment, around: Surroundings = REAL): LambdaHandler {
+  const { clock, write } = around;
+  const environment = readEnvironment(around.variables);
+  const region = environment.place.region!;
+  const world = (plain: PortWorld): AwsWorld => ({ ...plain, region });
+  const deployed = new DeployedFunction({ deployment, environment, world, clock, write });
+  return async (event, context) => {
+    const now = clock.now();
+    const call = { id: context.awsRequestId, deadline: now + context.getRemainingTimeInMillis() };
+    const attempt = deployed.attemptIn(event);
+    // Not thrown: the state machine takes its own way with how the attempt ended.
+    if (attempt) return toOutput(await deployed.work(attempt, call));
+    const { sources } = environment;
+    const events = toEvents(event, { requestId: call.id, now: new Date(now).toISOString(), sources });
+    const served = await deployed.serve(events, call);
+    if (!isQueueBatch(event)) return toAnswer(served);
+    const log = jsonLog({ clock, write, fields: { run: call.id } });
+    for (const { id, error } of served.failures) log.error(`message ${id} failed`, { error: fromErrorRecord(error) });
+    return toBatchAnswer(served.failures);
+  };
+}
+
+/**
+ * @returns the result of what was called alone; events have nobody to answer to
+ * @throws the first failure, which tells of the others
+ */
+function toAnswer({ results, failures }: Served): unknown {
+  const [first, ...others] = failures;
+  if (!first) return results.length === 1 ? (JSON.parse(results[0] ?? "null") as unknown) : null;
+  const rest = others.length === 0 ? "" : ` (and ${others.length} more of ${results.length} events failed)`;
+  const error: ErrorRecord = { ...first.error, message: first.error.message + rest };
+  throw toThrown(error);
+}
+
+/** Only these are delivered again. https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html */
+const toBatchAnswer = (failures: readonly Failure[]) => ({
+  batchItemFailures: failures.map(({ id }) => ({ itemIdentifier: id })),
+});

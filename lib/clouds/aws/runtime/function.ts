@@ -1,0 +1,18 @@
+import { randomUUID } from "node:crypto";
+import type { FunctionCall } from "../../../runtime/calls.ts";
+import { field, type LinkAddress } from "../../../runtime/deployment.ts";
+import type { FunctionInvoker } from "../../../runtime/ports.ts";
+import type { AwsWorld } from "./account.ts";
+import { Functions } from "./functions.ts";
+
+/** A function of Lambda. */
+export function port(address: LinkAddress, world: AwsWorld): FunctionInvoker {
+  const functions = new Functions(address, world);
+  return {
+    async invoke<Result>(payload: unknown): Promise<Result> {
+      const time = new Date(world.clock.now()).toISOString();
+      const call: FunctionCall = { millrace: "call", id: randomUUID(), payload, time };
+      return (await functions.invoke(field(address, "function"), JSON.stringify(call))) as Result;
+    },
+  };
+}
