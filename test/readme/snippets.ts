@@ -12,6 +12,7 @@ export const MODULES: Readonly<Record<string, string>> = {
   "millrace/local": join(ROOT, "lib/clouds/local/index.ts"),
   "millrace/alicloud": join(ROOT, "lib/clouds/alicloud/index.ts"),
   "millrace/client/alicloud": join(ROOT, "lib/clouds/alicloud/client.ts"),
+  "millrace/client/aws": join(ROOT, "lib/clouds/aws/client.ts"),
   "millrace/handler": join(ROOT, "lib/runtime/index.ts"),
   "millrace/client": join(ROOT, "lib/client/index.ts"),
   "millrace/testing": join(ROOT, "lib/testing/index.ts"),

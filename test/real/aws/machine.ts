@@ -2,6 +2,7 @@
 interface State {
   readonly Type: string;
   readonly Resource?: string;
+  readonly SecondsPath?: string;
   readonly Parameters?: {
     readonly FunctionName?: string;
     readonly Payload?: unknown;
@@ -27,10 +28,17 @@ export interface Order {
 /**
  * The same state machine, for a service that has neither functions nor containers: where a state would call one, it
  * sends a message and waits for its token to come back. All else is executed as it is written.
+ *
+ * @param wait seconds that a `Wait` lasts instead of its own, where the rest of the world goes quicker
  */
-export function executable(machine: object, QueueUrl: string): string {
+export function executable(machine: object, QueueUrl: string, wait?: number): string {
   const { States, ...rest } = machine as { readonly States: Readonly<Record<string, State>> };
-  const states = Object.entries(States).map(([name, state]) => [name, ordered(state, QueueUrl)]);
+  const states = Object.entries(States).map(([name, { SecondsPath, ...state }]) => [
+    name,
+    SecondsPath === undefined
+      ? ordered(state, QueueUrl)
+      : { ...state, ...(wait === undefined ? { SecondsPath } : { Seconds: wait }) },
+  ]);
   return JSON.stringify({ ...rest, States: Object.fromEntries(states) });
 }
 

@@ -59,11 +59,14 @@ export class Workshop {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** @returns the machine's ARN */
-  async machine(name: string, definition: object): Promise<string> {
+  /**
+   * @param wait seconds that a `Wait` lasts, whatever it says
+   * @returns the machine's ARN
+   */
+  async machine(name: string, definition: object, wait?: number): Promise<string> {
     const request = new CreateStateMachineCommand({
       name,
-      definition: executable(definition, this.#orders),
+      definition: executable(definition, this.#orders, wait),
       roleArn: "arn:aws:iam::123456789012:role/states",
     });
     return (await this.sfn.send(request)).stateMachineArn!;
