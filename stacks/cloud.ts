@@ -1,4 +1,5 @@
 import { Config } from "@pulumi/pulumi";
+import type { NatsSettings, StoreSettings } from "../lib/clouds/kubernetes/index.ts";
 
 const config = new Config("millrace");
 
@@ -15,6 +16,15 @@ const clouds = {
       region: config.require("region"),
       alarmEmails: config.requireObject<string[]>("alarmEmails"),
     }),
+  kubernetes: async () => {
+    const namespace = config.get("namespace");
+    return (await import("../lib/clouds/kubernetes/index.ts")).kubernetes({
+      nats: config.requireObject<NatsSettings>("nats"),
+      store: config.requireObject<StoreSettings>("store"),
+      alarms: config.require<"prometheus-operator" | "none">("alarms"),
+      ...(namespace !== undefined && { namespace }),
+    });
+  },
 };
 
 /** The cloud that `millrace:cloud` names: this computer by default. */

@@ -4,6 +4,7 @@ import { Config } from "@pulumi/pulumi";
 const programs = {
   videos: () => import("./videos.ts"),
   tasks: () => import("./tasks.ts"),
+  platform: () => import("./platform.ts"),
 };
 
 const name = new Config("millrace").get<keyof typeof programs>("stack") ?? "videos";

@@ -21,6 +21,8 @@ import { volumeMount } from "./volume.ts";
 const MARGIN = 15;
 /** Seconds beyond an attempt's time in which its pod is placed, has its image and its code, and reports its end. */
 const JOB_MARGIN = 300;
+/** Seconds that the first call of all waits for a pod. */
+const COLD_START = 120;
 /** How long the Job of an attempt is kept, and its log with it. */
 const JOB_KEPT = 86_400;
 
@@ -62,7 +64,7 @@ function caller(site: Site, scope: Scope, plan: FunctionPlan): Built {
     id: pulumi.output(callSubject(site, scope, plan.name)),
     address: {
       subject: pulumi.output(callSubject(site, scope, plan.name)),
-      timeout: pulumi.output(String(Math.ceil(plan.timeout) + MARGIN)),
+      timeout: pulumi.output(String(Math.ceil(plan.timeout) + COLD_START)),
     },
     resources: {
       deployment,
