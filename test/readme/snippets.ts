@@ -13,6 +13,7 @@ export const MODULES: Readonly<Record<string, string>> = {
   "millrace/alicloud": join(ROOT, "lib/clouds/alicloud/index.ts"),
   "millrace/client/alicloud": join(ROOT, "lib/clouds/alicloud/client.ts"),
   "millrace/client/aws": join(ROOT, "lib/clouds/aws/client.ts"),
+  "millrace/client/kubernetes": join(ROOT, "lib/clouds/kubernetes/client.ts"),
   "millrace/handler": join(ROOT, "lib/runtime/index.ts"),
   "millrace/client": join(ROOT, "lib/client/index.ts"),
   "millrace/testing": join(ROOT, "lib/testing/index.ts"),

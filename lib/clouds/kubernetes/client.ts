@@ -1,0 +1,94 @@
+import { tmpdir } from "node:os";
+import { type Clock, systemClock } from "../../runtime/clock.ts";
+import { field } from "../../runtime/deployment.ts";
+import type { Log } from "../../runtime/handler.ts";
+import { type Addresses, briefTaskClient } from "../../runtime/tasks/brief-service.ts";
+import type { TaskClient } from "../../runtime/tasks/task.ts";
+import { type KubernetesWorld, sharedNats } from "./runtime/account.ts";
+import { type ApiTarget, KubernetesApi } from "./runtime/api.ts";
+import { podLogs } from "./runtime/pod-logs.ts";
+import { taskService } from "./runtime/task-service.ts";
+
+export type { ApiTarget } from "./runtime/api.ts";
+
+/** The tasks of a deployed stack, and how they are reached from where this program runs. */
+export interface KubernetesTarget {
+  /** The addresses of its parts, by their names: `addresses` of the stack's output `millrace`. */
+  readonly addresses: Addresses;
+  readonly nats: {
+    /** `nats://host:4222`, or several. */
+    readonly servers: string | readonly string[];
+    readonly user?: string;
+    readonly password?: string;
+    readonly token?: string;
+  };
+  /** The store that large payloads and results lie in. */
+  readonly store?: {
+    /** @default the one that the stack itself uses */
+    readonly endpoint?: string;
+    /** @default the AWS SDK's own chain: the environment, shared files */
+    readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  };
+  /** The API server, for the logs of runs: who asks it may list pods and read their logs. @default `logs` is refused, and says what to do */
+  readonly api?: ApiTarget;
+  /** For what goes on behind the answers. @default nobody reads it */
+  readonly log?: Log;
+  /** @default the machine's */
+  readonly clock?: Clock;
+}
+
+/** Holds a connection to NATS from the first call on. */
+export interface KubernetesTasks extends TaskClient {
+  /** Ends the connection, which keeps the program running until then. */
+  close(): Promise<void>;
+}
+
+/**
+ * Submits tasks and looks after them on Kubernetes, from a user's own program, in the cluster or outside it: nothing of
+ * Pulumi is loaded, and Node 20 will do. Needs the packages `@nats-io/transport-node`, `@nats-io/jetstream` and
+ * `@aws-sdk/client-s3`.
+ *
+ * @example
+ * // pulumi stack output --json > stack.json
+ * import { readFileSync } from "node:fs";
+ * const { addresses } = JSON.parse(readFileSync("stack.json", "utf8")).millrace;
+ * const tasks = connectKubernetes({ addresses, nats: { servers: "nats://localhost:4222" } });
+ * await tasks.submit("resize-task", { image: "cat.png" }, { id: "cat" });
+ * await tasks.close();
+ */
+export function connectKubernetes(target: KubernetesTarget): KubernetesTasks {
+  const { addresses, api: apiTarget, clock = systemClock } = target;
+  const { world, close } = worldOf(target);
+  const api = apiTarget && new KubernetesApi(apiTarget);
+  const endpoint = target.store?.endpoint;
+  const tasks = briefTaskClient(addresses, (address) =>
+    taskService({ ...address, ...(endpoint !== undefined && { endpoint }) }, world, {
+      ...(api && { logs: podLogs(api, field(address, "namespace"), clock) }),
+    }),
+  );
+  return {
+    ...tasks,
+    async close() {
+      api?.close();
+      await close();
+    },
+  };
+}
+
+function worldOf({ nats, store, log = silent, clock = systemClock }: KubernetesTarget) {
+  const { servers, ...access } = nats;
+  const shared = sharedNats({ url: [servers].flat().join(","), name: "millrace/client", ...access });
+  const keys = store?.credentials;
+  const world: KubernetesWorld = {
+    signal: new AbortController().signal,
+    clock,
+    log,
+    files: tmpdir(),
+    nats: shared.nats,
+    prefix: "",
+    ...(keys && { credentials: async () => keys }),
+  };
+  return { world, close: shared.close };
+}
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
