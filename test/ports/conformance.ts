@@ -130,7 +130,10 @@ export function testBucket(make: () => Promise<BucketSubject>): void {
       const put = await bucket.put("a.json", "{}", { contentType: "application/json", metadata: { owner: "me" } });
       expect(put).toMatchObject({ key: "a.json", size: 2, contentType: "application/json", metadata: { owner: "me" } });
       expect(new Date(put.modified).toISOString()).toBe(put.modified);
-      expect(await bucket.head("a.json")).toEqual(put);
+      const head = await bucket.head("a.json");
+      expect(head).toEqual({ ...put, modified: head?.modified });
+      // Some services answer a put with the time of day only, by the clock of whoever answers.
+      expect(Math.abs(Date.parse(head!.modified) - Date.parse(put.modified))).toBeLessThanOrEqual(2000);
       expect(text(await bucket.get("a.json"))).toBe("{}");
       expect((await buffer(await bucket.stream("a.json"))).toString()).toBe("{}");
       expect(await readFile(await bucket.file("a.json"), "utf8")).toBe("{}");
@@ -245,9 +248,9 @@ export function testBucket(make: () => Promise<BucketSubject>): void {
     });
 
     it("lists in pages, in the keys' byte order", async () => {
-      const { bucket } = await subject();
+      const { bucket, lacks = () => false } = await subject();
       // U+FF5E sorts after U+1F3AC in UTF-16, and before it in UTF-8.
-      const names = ["a", "a/", "a/b", "b/1", "b/10", "b/2", "B", "～", "🎬"];
+      const names = ["a", "a/", "a/b", "b/1", "b/10", "b/2", "B", "～", "🎬"].filter((name) => !lacks(name));
       for (const name of names) await bucket.put(name, "");
       expect(await listAll(bucket, { limit: 2 })).toEqual(inByteOrder(names));
       expect(await listAll(bucket, { limit: 1, prefix: "b/" })).toEqual(["b/1", "b/10", "b/2"]);
@@ -263,7 +266,7 @@ export function testBucket(make: () => Promise<BucketSubject>): void {
       const model = new Map<string, string>();
       const key = fc.oneof(
         keys.filter((one) => !refuses(one) && !lacks(one)),
-        fc.constantFrom("a", "a/b"),
+        fc.constantFrom(...["a", "a/b"].filter((one) => !lacks(one))),
       );
       const step = fc.tuple(fc.constantFrom("put", "remove"), key, fc.string());
       await fc.assert(
