@@ -1,5 +1,9 @@
+import { once } from "node:events";
+import { Agent, type IncomingMessage, request } from "node:http";
 import { resolve } from "node:path";
 import { Readable } from "node:stream";
+import { json } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
 import type { Plan } from "../../parts/plan.ts";
 import { type ErrorRecord, fromErrorRecord, MillraceError } from "../../runtime/errors.ts";
 import type { BucketReader, BucketRemover, BucketWriter, ObjectInfo, SendOptions } from "../../runtime/ports.ts";
@@ -112,8 +116,7 @@ function bucketOver(wire: Wire, bucket: string): BucketClient {
       ...(range && { first: `${range[0]}`, last: `${range[1]}` }),
       ...(ifMatch && { ifMatch }),
     };
-    const { body } = await wire.fetch(`/api/object?${new URLSearchParams(query)}`, { method: "GET" });
-    return body ? Readable.fromWeb(body as import("node:stream/web").ReadableStream) : Readable.from([]);
+    return wire.send("GET", `/api/object?${new URLSearchParams(query)}`);
   };
   return {
     bucket,
@@ -125,12 +128,9 @@ function bucketOver(wire: Wire, bucket: string): BucketClient {
     },
     async put(key, body, { metadata, ...options } = {}) {
       const query = { bucket, key, ...options, ...(metadata && { metadata: JSON.stringify(metadata) }) };
-      const response = await wire.fetch(`/api/object?${new URLSearchParams(query)}`, {
-        method: "PUT",
-        body: (body instanceof Readable ? Readable.toWeb(body) : body) as RequestInit["body"] & {},
-        ...(body instanceof Readable && { duplex: "half" }),
-      });
-      return unwrap<ObjectInfo>(await response.json());
+      return unwrap<ObjectInfo>(
+        await json(await wire.send("PUT", `/api/object?${new URLSearchParams(query)}`, { body })),
+      );
     },
     remove: (key) => wire.call("buckets.remove", { bucket, key }),
   };
@@ -152,8 +152,7 @@ class Wire {
   }
 
   async call<Name extends keyof Calls>(name: Name, args: ArgsOf<Calls[Name]>): Promise<AnswerOf<Calls[Name]>> {
-    const response = await this.#post(name, args);
-    return unwrap<AnswerOf<Calls[Name]>>(await response.json());
+    return unwrap<AnswerOf<Calls[Name]>>(await json(await this.#post(name, args)));
   }
 
   async *stream<Name extends keyof Streams>(
@@ -161,34 +160,28 @@ class Wire {
     args: ArgsOf<Streams[Name]>,
     signal?: AbortSignal,
   ): AsyncGenerator<ItemOf<Streams[Name]>, void, undefined> {
-    const response = await this.#post(name, args, signal);
+    const answer = await this.#post(name, args, signal);
     try {
-      for await (const line of linesOf(response)) yield unwrap<ItemOf<Streams[Name]>>(JSON.parse(line));
+      for await (const line of linesOf(answer)) yield unwrap<ItemOf<Streams[Name]>>(JSON.parse(line));
     } catch (error) {
       throw this.#explain(error, signal);
     }
   }
 
-  /** An answer that is not an error. */
-  async fetch(path: string, init: RequestInit & { readonly duplex?: "half" }): Promise<Response> {
+  /** The body of an answer that is no error. Not by `fetch`: see {@link exchange}. */
+  async send(method: "GET" | "PUT" | "POST", path: string, options: SendBody = {}): Promise<IncomingMessage> {
     const { url, token } = await this.#endpoint();
-    let response: Response;
-    try {
-      response = await fetch(`${url}${path}`, {
-        ...init,
-        headers: { ...init.headers, authorization: `Bearer ${token}` },
-      });
-    } catch (error) {
-      throw this.#explain(error, init.signal ?? undefined);
-    }
-    if (response.ok) return response;
-    const { error } = (await response.json().catch(() => ({}))) as { error?: ErrorRecord };
+    const headers = { authorization: `Bearer ${token}`, ...options.headers };
+    const answer = await exchange(new URL(path, url), { ...options, method, headers }).catch((error: unknown) => {
+      throw this.#explain(error, options.signal);
+    });
+    if (answer.statusCode! < 300) return answer;
+    const { error } = (await json(answer).catch(() => ({}))) as { error?: ErrorRecord };
     throw error ? fromErrorRecord(error) : this.#nobody();
   }
 
-  #post(name: string, args: unknown, signal?: AbortSignal): Promise<Response> {
-    return this.fetch(`/api/${name}`, {
-      method: "POST",
+  #post(name: string, args: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
+    return this.send("POST", `/api/${name}`, {
       headers: { "content-type": "application/json" },
       body: JSON.stringify(args),
       ...(signal && { signal }),
@@ -205,7 +198,7 @@ class Wire {
   #explain(error: unknown, signal: AbortSignal | undefined): unknown {
     if (signal?.aborted) return signal.reason;
     if (error instanceof MillraceError) return error;
-    const { code } = ((error as Error).cause ?? {}) as { code?: string };
+    const { code } = error as NodeJS.ErrnoException;
     if (code === "ECONNREFUSED") return this.#nobody(error);
     return new MillraceError("unavailable", `the local cloud went away: ${code ?? (error as Error).message}`, {
       cause: error,
@@ -225,11 +218,43 @@ function unwrap<Value>(answer: unknown): Value {
   return value as Value;
 }
 
+interface SendBody {
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string | Readable;
+  readonly signal?: AbortSignal;
+}
+
+/** Connections are used again, and keep no program alive. */
+const agent = new Agent({ keepAlive: true });
+
+/**
+ * One request and its answer's head. By `node:http`: a `fetch` whose connection breaks while its body waits to be read
+ * can end the process. https://github.com/nodejs/undici/issues/5360
+ */
+async function exchange(url: URL, options: SendBody & { readonly method: string }): Promise<IncomingMessage> {
+  const { body, ...head } = options;
+  const sent = request(url, { ...head, agent });
+  const answered = once(sent, "response") as Promise<[IncomingMessage]>;
+  if (body instanceof Readable) {
+    // A body that breaks breaks the request; an answer that comes before its end counts all the same.
+    pipeline(body, sent).catch((error: Error) => sent.destroy(error));
+  } else sent.end(body);
+  try {
+    const [answer] = await answered;
+    return answer;
+  } catch (error) {
+    // The other side closed the connection just when it was to be used again: nobody has seen the request.
+    const isStale = sent.reusedSocket && (error as NodeJS.ErrnoException).code === "ECONNRESET";
+    if (isStale && !(body instanceof Readable)) return exchange(url, options);
+    throw error;
+  }
+}
+
 /** The lines of a body, without the empty ones that only keep it open. */
-async function* linesOf({ body }: Response): AsyncGenerator<string, void, undefined> {
+async function* linesOf(body: IncomingMessage): AsyncGenerator<string, void, undefined> {
   const decoder = new TextDecoder();
   let rest = "";
-  for await (const chunk of body ?? []) {
+  for await (const chunk of body) {
     const lines = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
     yield* lines.filter((line) => line !== "");
