@@ -17,6 +17,7 @@ export interface StoredJob extends Resource {
   readonly spec: {
     readonly suspend?: boolean;
     readonly activeDeadlineSeconds?: number;
+    readonly podFailurePolicy?: { readonly rules: readonly object[] };
     readonly template: { readonly metadata?: Partial<ObjectMeta>; readonly spec: object };
   };
   readonly status?: {
@@ -72,6 +73,7 @@ export class StandInNode {
   readonly #started = new Set<string>();
   readonly #containers = new Map<string, ChildProcess>();
   readonly #ending = new Set<string>();
+  readonly #evicted = new Set<string>();
   readonly #work = new Set<Promise<void>>();
   /** What each pod has printed. */
   readonly logs = new Map<string, PrintedLine[]>();
@@ -101,6 +103,14 @@ export class StandInNode {
   /** Sends a signal to the process of a pod, as somebody on the node could. */
   kill(pod: string, signal: NodeJS.Signals): void {
     this.#containers.get(pod)?.kill(signal);
+  }
+
+  /** Ends a pod as a cluster does that wants its node for something else. */
+  async evict(pod: string): Promise<void> {
+    this.#evicted.add(pod);
+    const path = `${this.path.pods}/${pod}`;
+    await this.#setStatus(path, { conditions: [condition("DisruptionTarget", "EvictionByEvictionAPI")] });
+    await this.#api.find({ verb: "delete", path, body: {} });
   }
 
   /** Ends everything that runs, without a word to anybody. */
@@ -258,6 +268,7 @@ export class StandInNode {
     const job = items.find(({ metadata }) => metadata.uid === owner);
     if (!job) return;
     const late = job.status?.conditions?.find(({ type }) => type === "FailureTarget");
+    const reason = this.#evicted.has(name) && job.spec.podFailurePolicy ? "PodFailurePolicy" : "BackoffLimitExceeded";
     await this.#setStatus(`${this.path.jobs}/${job.metadata.name}`, {
       active: 0,
       ...(hasSucceeded && !late
@@ -271,10 +282,7 @@ export class StandInNode {
           }
         : {
             failed: 1,
-            conditions: [
-              late ?? condition("FailureTarget", "BackoffLimitExceeded"),
-              condition("Failed", late?.reason ?? "BackoffLimitExceeded"),
-            ],
+            conditions: [late ?? condition("FailureTarget", reason), condition("Failed", late?.reason ?? reason)],
           }),
     });
   }

@@ -223,6 +223,7 @@ function jobOf(call: AttemptCall, { metadata: owner, spec: { jobTemplate } }: Te
     },
     spec: {
       ...spec,
+      podFailurePolicy: POD_FAILURES,
       ...(head.labels?.[KUEUE] !== undefined && { suspend: true }),
       template: {
         ...spec.template,
@@ -240,6 +241,16 @@ function jobOf(call: AttemptCall, { metadata: owner, spec: { jobTemplate } }: Te
   };
 }
 
+/**
+ * The Job says so if the cluster ended its pod, for that may be gone by the time somebody asks. A Job with such a policy
+ * fails once its pod has ended, and not while that is still ending.
+ *
+ * https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy
+ */
+const POD_FAILURES = {
+  rules: [{ action: "FailJob", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] }],
+};
+
 /** The attempt a Job was made for; nothing if it is none of ours. */
 export const attemptOf = ({ metadata }: Job): AttemptRef | undefined => attemptIn(metadata.annotations);
 
@@ -253,19 +264,21 @@ const conditionOf = (conditions: readonly Condition[] = [], ...types: readonly s
 const mayRun = ({ status }: Pod): boolean => status?.phase !== "Succeeded" && status?.phase !== "Failed";
 
 /** Why a Job is over whose worker has not reported: the first that applies. */
-function errorOf(job: Job, pods: readonly Pod[]): ErrorRecord {
-  const failure = conditionOf(job.status?.conditions, "Failed");
-  if (failure?.reason === "DeadlineExceeded")
-    return { kind: "timed-out", message: "the platform ended it: its time was over" };
+function errorOf({ status }: Job, pods: readonly Pod[]): ErrorRecord {
+  const failure = conditionOf(status?.conditions, "Failed");
+  if (failure?.reason === "DeadlineExceeded") return TIMED_OUT;
+  if (failure?.reason === "PodFailurePolicy")
+    return { kind: "interrupted", message: `the cluster ended its pod: ${words(failure)}` };
   const errors = pods.map(podError).filter((error) => error !== undefined);
-  return (
-    errors.find(({ kind }) => kind === "interrupted") ??
-    errors[0] ?? {
-      kind: "failed",
-      message: failure ? `its Job failed: ${words(failure)}` : "its process ended without a report of its end",
-    }
-  );
+  const error = errors.find(({ kind }) => kind === "interrupted") ?? errors[0];
+  if (error) return error;
+  if (!failure) return { kind: "failed", message: "its process ended without a report of its end" };
+  // A pod that failed by itself stays until its Job goes.
+  if (pods.length === 0) return { kind: "interrupted", message: `its pod was deleted: ${words(failure)}` };
+  return { kind: "failed", message: `its Job failed: ${words(failure)}` };
 }
+
+const TIMED_OUT: ErrorRecord = { kind: "timed-out", message: "the platform ended it: its time was over" };
 
 /** Ended by the cluster: https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions */
 const DISRUPTIONS = ["Evicted", "Preempting", "NodeShutdown", "Terminated", "NodeLost", "NodeAffinity", "Shutdown"];
