@@ -10,6 +10,7 @@ import type { Envelope } from "./envelope.ts";
 import type { TaskLogs } from "./logs.ts";
 import type { TaskPlatform } from "./platform.ts";
 import { TaskService } from "./service.ts";
+import { STOP_SLACK } from "./steps.ts";
 import { TableTaskStore } from "./table-store.ts";
 import type { Task, TaskClient } from "./task.ts";
 import type { AttemptHost } from "./worker.ts";
@@ -83,7 +84,7 @@ export function briefTaskService(brief: BriefTaskWorld): BriefTaskService {
 
 /** Milliseconds until somebody must look at the run: for its next attempt, its expiry, or the end of its grace. */
 function waitOf({ status, due, expires }: Task, { grace }: TaskDefinition, now: number): number | undefined {
-  if (status === "stopping") return (grace + 1) * 1000;
+  if (status === "stopping") return grace * 1000 + STOP_SLACK;
   if (status === "retrying") return Math.max(0, Date.parse(due) - now);
   if (status !== "queued") return undefined;
   const times = [due, ...(expires === undefined ? [] : [expires])].map((time) => Date.parse(time) - now);

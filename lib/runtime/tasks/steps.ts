@@ -21,7 +21,7 @@ const KEPT_ATTEMPTS = 50;
 export const DELIVERY_RESERVE = 5 * 60_000;
 
 /** A stop that has not ended the attempt this long after its grace is asked again. */
-const STOP_SLACK = 30_000;
+export const STOP_SLACK = 30_000;
 
 /** Short: mostly somebody restarts a host, and waits for it. */
 const INTERRUPTED_BACKOFF = { first: 1, factor: 2, longest: 30 };
