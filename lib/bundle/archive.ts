@@ -19,6 +19,8 @@ export interface Archive {
   readonly hash: string;
   /** Size of the zip. */
   readonly bytes: number;
+  /** Size of its files. */
+  readonly unzipped: number;
 }
 
 /**
@@ -34,7 +36,8 @@ export async function archive(
   const hash = hashOf(sorted);
   const file = resolve(folder, `${hash}.zip`);
   if (!existsSync(file)) await publish(file, zipSync(toZippable(sorted), { level }));
-  return { file, hash, bytes: (await stat(file)).size };
+  const unzipped = sorted.reduce((sum, [, { bytes }]) => sum + bytes.byteLength, 0);
+  return { file, hash, bytes: (await stat(file)).size, unzipped };
 }
 
 function hashOf(files: readonly (readonly [string, ArchivedFile])[]): string {

@@ -4,37 +4,42 @@ const MINUTE = 60;
 const DAY = 86_400;
 const KB = 2 ** 10;
 const MB = 2 ** 20;
+const GB = 2 ** 30;
 
 const DOCS = "https://docs.aws.amazon.com";
-const DOCUMENTED = "documentation only";
+const MOCKED = "the resources under typed mocks; not run against the service";
+const STOOD_IN = "the resources under typed mocks, moto at run time; not run against the service";
 
-const LAMBDA = { source: `${DOCS}/lambda/latest/dg/gettingstarted-limits.html`, verified: DOCUMENTED };
+const LAMBDA = { source: `${DOCS}/lambda/latest/dg/gettingstarted-limits.html`, verified: MOCKED };
 const MEMORY = {
   source: `${DOCS}/lambda/latest/dg/configuration-memory.html`,
-  verified: "documentation only; 1 CPU per 1,769 MB is unverified",
+  verified: "the resources under typed mocks; 1 CPU per 1,769 MB by documentation only",
 };
-const ASYNC = { source: "@pulumi/aws 7.48.0: lambda.FunctionEventInvokeConfig", verified: DOCUMENTED };
-const MAPPING = { source: `${DOCS}/lambda/latest/dg/services-sqs-configure.html`, verified: DOCUMENTED };
+const ASYNC = { source: "@pulumi/aws 7.48.0: lambda.FunctionEventInvokeConfig", verified: MOCKED };
+const MAPPING = { source: `${DOCS}/lambda/latest/dg/services-sqs-configure.html`, verified: MOCKED };
 const QUEUE = {
   source: `${DOCS}/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html`,
-  verified: DOCUMENTED,
+  verified: STOOD_IN,
 };
-const BUCKET = { source: "@pulumi/aws 7.48.0: s3.Bucket", verified: DOCUMENTED };
-const STATES = { source: `${DOCS}/step-functions/latest/dg/service-quotas.html`, verified: DOCUMENTED };
-const RETRY = {
-  source: `${DOCS}/step-functions/latest/dg/concepts-error-handling.html`,
-  verified: "unverified: the fields are known, their bounds are not",
+const BUCKET = { source: "@pulumi/aws 7.48.0: s3.Bucket and its settings", verified: STOOD_IN };
+const EVENTS = { source: `${DOCS}/AmazonS3/latest/userguide/EventBridge.html`, verified: MOCKED };
+const STATES = { source: `${DOCS}/step-functions/latest/dg/service-quotas.html`, verified: STOOD_IN };
+const FARGATE = {
+  source: `${DOCS}/AmazonECS/latest/developerguide/fargate-tasks-services.html`,
+  verified: "the resources under typed mocks, the state machine by an interpreter; not run against the service",
 };
-const FARGATE = { source: `${DOCS}/step-functions/latest/dg/connect-ecs.html`, verified: DOCUMENTED };
-const SCHEDULER = { source: `${DOCS}/scheduler/latest/UserGuide/schedule-types.html`, verified: DOCUMENTED };
-const TABLE = { source: "@pulumi/aws 7.48.0: dynamodb.Table", verified: DOCUMENTED };
-const SECRET = { source: "@pulumi/aws 7.48.0: secretsmanager.Secret", verified: DOCUMENTED };
-const VOLUME = { source: "@pulumi/aws 7.48.0: efs.FileSystem, efs.AccessPoint", verified: DOCUMENTED };
-const ALARM = { source: "@pulumi/aws 7.48.0: cloudwatch.MetricAlarm", verified: DOCUMENTED };
-const ROLE = { source: "@pulumi/aws 7.48.0: iam.Role, iam.RolePolicy", verified: DOCUMENTED };
+const SCHEDULER = { source: `${DOCS}/scheduler/latest/UserGuide/schedule-types.html`, verified: MOCKED };
+const TABLE = { source: "@pulumi/aws 7.48.0: dynamodb.Table", verified: STOOD_IN };
+const SECRET = { source: "@pulumi/aws 7.48.0: secretsmanager.Secret", verified: STOOD_IN };
+const VOLUME = { source: "@pulumi/aws 7.48.0: efs.FileSystem, efs.AccessPoint", verified: MOCKED };
+const ALARM = {
+  source: "@pulumi/aws 7.48.0: cloudwatch.MetricAlarm",
+  verified: "the resource under typed mocks; names of metrics and dimensions by documentation only",
+};
+const ROLE = { source: "@pulumi/aws 7.48.0: iam.Role, iam.RolePolicy", verified: MOCKED };
 const MILLRACE = { source: "Millrace's core, the same on every cloud", verified: "on the local cloud" };
 
-const kept = { level: "native", how: "Pulumi's protect and retainOnDelete" } as const;
+const kept = { level: "native", how: "Pulumi's retainOnDelete" } as const;
 const reused = { level: "native", how: "used by its name, never changed" } as const;
 
 /** AWS: Lambda and Step Functions, with Fargate for what takes longer than Lambda allows. */
@@ -44,18 +49,22 @@ export const support: Support = {
   parts: {
     bucket: {
       level: "native",
-      how: "an S3 bucket",
+      how: "an S3 bucket: private, encrypted",
       ...BUCKET,
       options: {
         expires: { level: "native", how: "a lifecycle rule, in whole days", ...BUCKET, min: DAY, step: DAY },
         versioned: { level: "native", how: "S3 versioning", ...BUCKET },
         removable: { ...kept, ...BUCKET },
-        existing: { ...reused, ...BUCKET },
+        existing: {
+          level: "native",
+          how: "used by its name, never changed; to start functions it sends its events to EventBridge already, and is named in the cloud's settings",
+          ...BUCKET,
+        },
       },
     },
     queue: {
       level: "native",
-      how: "a standard SQS queue",
+      how: "a standard SQS queue, encrypted with the service's own key",
       ...QUEUE,
       options: {
         visibility: { level: "native", how: "visibility timeout", ...QUEUE, min: 0, max: DAY / 2, step: 1 },
@@ -88,14 +97,28 @@ export const support: Support = {
           max: 15 * MINUTE,
           step: 1,
         },
-        memory: { level: "native", how: "MemorySize", ...LAMBDA, min: 128 * MB, max: 10_240 * MB, step: MB },
-        disk: { level: "native", how: "ephemeral storage", ...LAMBDA, min: 512 * MB, max: 10_240 * MB, step: MB },
+        memory: {
+          level: "native",
+          how: "MemorySize, up to 10 GB; for tasks on Fargate the next larger size that it has",
+          ...LAMBDA,
+          min: 128 * MB,
+          max: 120 * GB,
+          step: MB,
+        },
+        disk: {
+          level: "native",
+          how: "ephemeral storage, up to 10 GB; for tasks on Fargate up to 199 GB",
+          ...LAMBDA,
+          min: 512 * MB,
+          max: 199 * GB,
+          step: MB,
+        },
         cpu: {
           level: "added",
-          how: "Lambda gives CPU with memory: memory is raised to 1,769 MB per CPU",
+          how: "Lambda gives CPU with memory: memory is raised to 1,769 MB per CPU, up to 5.78; tasks on Fargate have up to 16",
           ...MEMORY,
           min: 0.05,
-          max: 5.78,
+          max: 16,
         },
         attempts: { level: "native", how: "maximumRetryAttempts, 0 to 2", ...ASYNC, min: 1, max: 3, step: 1 },
         backoff: {
@@ -104,7 +127,11 @@ export const support: Support = {
           ...ASYNC,
         },
         failures: { level: "native", how: "onFailure destination of asynchronous calls", ...ASYNC },
-        tools: { level: "added", how: "a layer of ours, unpacked to /opt", ...LAMBDA },
+        tools: {
+          level: "added",
+          how: "a layer of ours, unpacked to /opt; containers fetch them from the artifact bucket",
+          ...LAMBDA,
+        },
         install: { level: "added", how: "installed for Amazon Linux into the code package", ...LAMBDA },
         concurrency: { level: "native", how: "reserved concurrency", ...LAMBDA, min: 1, step: 1 },
         "program.image": { level: "refused", how: "not built yet", ...LAMBDA },
@@ -128,13 +155,22 @@ export const support: Support = {
         },
         grace: {
           level: "added",
-          how: "the worker sees the stop in the task table: a running Lambda cannot be ended from outside",
-          source: STATES.source,
-          verified: "unverified",
+          how: "the worker sees the stop in the task table; after its grace the execution ends, of which a container hears at its next heartbeat: a running Lambda cannot be ended from outside",
+          ...STATES,
           min: 0,
         },
-        attempts: { level: "native", how: "Retry of the state", ...RETRY, min: 1, step: 1 },
-        backoff: { level: "native", how: "IntervalSeconds, BackoffRate, MaxDelaySeconds, JitterStrategy", ...RETRY },
+        attempts: {
+          level: "added",
+          how: "each attempt is an execution of its own; the state machine repeats none",
+          ...STATES,
+          min: 1,
+          step: 1,
+        },
+        backoff: {
+          level: "added",
+          how: "ours: short waits in the worker, longer ones by an execution that waits and calls the keeper",
+          ...STATES,
+        },
         concurrency: {
           level: "added",
           how: "leases in the task table, which every submit passes",
@@ -142,15 +178,23 @@ export const support: Support = {
           min: 1,
           step: 1,
         },
-        expires: { level: "added", how: "checked when the run is due to start", ...MILLRACE, min: 1 },
+        expires: { level: "added", how: "seen by the keeper, within a minute", ...MILLRACE, min: 1 },
         retention: {
           level: "added",
           how: "rows of the task table; the service itself forgets after 90 days",
           ...STATES,
           min: 1,
         },
-        onSuccess: { level: "added", how: "sent by our finisher, with the envelope of every cloud", ...MILLRACE },
-        onFailure: { level: "added", how: "sent by our finisher, with the envelope of every cloud", ...MILLRACE },
+        onSuccess: {
+          level: "added",
+          how: "sent by whoever ends the run, worker or keeper, with the envelope of every cloud",
+          ...MILLRACE,
+        },
+        onFailure: {
+          level: "added",
+          how: "sent by whoever ends the run, worker or keeper, with the envelope of every cloud",
+          ...MILLRACE,
+        },
       },
     },
     schedule: {
@@ -174,18 +218,25 @@ export const support: Support = {
       ...SECRET,
       options: {
         config: { level: "native", how: "put there from Pulumi's encrypted configuration", ...SECRET },
-        existing: { ...reused, ...SECRET },
+        existing: { level: "native", how: "used by its ARN or name, never changed", ...SECRET },
       },
     },
     volume: {
       level: "native",
-      how: "an EFS file system, which puts its functions into a network",
+      how: "an EFS file system with an access point, which puts its functions into a network: S3 and DynamoDB are reached from there, other services through endpoints that are paid and that you name",
       ...VOLUME,
-      options: { removable: { ...kept, ...VOLUME }, existing: { ...reused, ...VOLUME } },
+      options: {
+        removable: { ...kept, ...VOLUME },
+        existing: {
+          level: "native",
+          how: "by its file system and access point, fs-…/fsap-…, in a network you name",
+          ...VOLUME,
+        },
+      },
     },
     table: {
       level: "native",
-      how: "a DynamoDB table; expiry is checked on read",
+      how: "a DynamoDB table, paid by the request; expiry is checked on read",
       ...TABLE,
       options: { removable: { ...kept, ...TABLE }, existing: { ...reused, ...TABLE } },
     },
@@ -194,13 +245,17 @@ export const support: Support = {
       how: "CloudWatch alarms",
       ...ALARM,
       options: {
-        alarms: { level: "native", how: "one alarm for each", ...ALARM },
-        notify: { level: "added", how: "through a topic, from which queues and functions get it", ...ALARM },
+        alarms: {
+          level: "native",
+          how: "one alarm for each, in whole minutes, to e-mail addresses or a topic that you name; a task's failures are those of its attempts",
+          ...ALARM,
+        },
+        notify: { level: "added", how: "through a topic of SNS, from which queues and functions get it", ...ALARM },
       },
     },
   },
   sources: {
-    "bucket.created": { level: "native", how: "S3 event notifications", ...BUCKET },
+    "bucket.created": { level: "native", how: "S3's events by EventBridge, one rule for each source", ...EVENTS },
     "queue.received": { level: "native", how: "an event source mapping with partial batch answers", ...MAPPING },
     "schedule.fired": { level: "native", how: "EventBridge Scheduler, to the minute", ...SCHEDULER },
   },
@@ -210,7 +265,12 @@ export const support: Support = {
       how: "an execution's name, 80 characters, known for 90 days; the task table for the rest",
       ...STATES,
     },
-    delay: { level: "native", how: "a Wait state", ...STATES, min: 0 },
+    delay: {
+      level: "added",
+      how: "kept in the task table; the keeper comes once a minute, and sooner by an execution that waits",
+      ...STATES,
+      min: 0,
+    },
     expires: { level: "added", how: "checked when the run is due to start", ...MILLRACE, min: 0 },
     priority: { level: "added", how: "the order of admission", ...MILLRACE },
     tenant: { level: "added", how: "kept in the task table", ...MILLRACE },
@@ -218,18 +278,21 @@ export const support: Support = {
     list: { level: "added", how: "from the task table; the service lists by status only", ...STATES },
     stop: {
       level: "added",
-      how: "StopExecution, and the worker sees the stop in the task table: a running Lambda goes on until it looks",
-      source: STATES.source,
-      verified: "unverified",
+      how: "the worker sees the stop in the task table; StopExecution after its grace: a running Lambda goes on until it looks",
+      ...STATES,
     },
-    retry: { level: "added", how: "a new execution with the input it had, on the latest code", ...STATES },
+    retry: { level: "added", how: "a new attempt with the payload it had, on the latest code", ...STATES },
     progress: { level: "added", how: "written to the task table by the worker", ...MILLRACE },
-    logs: { level: "native", how: "CloudWatch Logs, found by the attempt's id", ...LAMBDA },
+    logs: { level: "native", how: "CloudWatch Logs, found by the run's id", ...LAMBDA },
     audit: { level: "added", how: "payload and result in the task table or its bucket", ...STATES },
   },
   limits: {
-    taskPayloadBytes: { value: 256 * KB, how: "the input of an execution", ...STATES },
-    taskResultBytes: { value: 256 * KB, how: "the output of a state", ...STATES },
+    taskPayloadBytes: {
+      value: 64 * KB,
+      how: "larger ones lie in the artifact bucket; on Fargate from 1 KB on",
+      ...STATES,
+    },
+    taskResultBytes: { value: 64 * KB, how: "larger ones lie in the artifact bucket", ...STATES },
     functionPayloadBytes: { value: 6 * MB, how: "the body of a synchronous call", ...LAMBDA },
     eventPayloadBytes: {
       value: 256 * KB,

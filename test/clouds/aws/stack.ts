@@ -17,7 +17,8 @@ const unnamed = (prefix: string, outputs: MockTable[string]["outputs"] = () => (
   outputs,
 });
 
-const arn = (service: string, resource: string): string => `arn:aws:${service}:${REGION}:${ACCOUNT}:${resource}`;
+/** Of something in this account and region. */
+export const arn = (service: string, resource: string): string => `arn:aws:${service}:${REGION}:${ACCOUNT}:${resource}`;
 
 /** What the provider answers beside its inputs. */
 const TABLE: MockTable = {

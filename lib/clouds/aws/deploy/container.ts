@@ -118,16 +118,15 @@ export function containerOf(site: Site, scope: Scope, plan: FunctionPlan, parts:
  */
 export function runGrants(site: Site, family: string, { resources }: Part): readonly Grant[] {
   const { role, execution } = resources as Readonly<Record<"role" | "execution", aws.iam.Role>>;
-  const tasks = site.cluster.apply((arn) => `${arn.replace(":cluster/", ":task/")}/*`);
   return [
     {
       actions: ["ecs:RunTask"],
       resources: [site.arn("ecs", `task-definition/${family}:*`)],
-      condition: { ArnEquals: { "ecs:cluster": site.cluster } },
+      condition: { ArnEquals: { "ecs:cluster": clusterArn(site) } },
     },
     {
       actions: ["ecs:TagResource"],
-      resources: [tasks],
+      resources: [site.arn("ecs", pulumi.interpolate`task/${site.cluster}/*`)],
       condition: { StringEquals: { "ecs:CreateAction": "RunTask" } },
     },
     {
@@ -137,6 +136,10 @@ export function runGrants(site: Site, family: string, { resources }: Part): read
     },
   ];
 }
+
+/** Where containers run. */
+export const clusterArn = (site: Site): pulumi.Output<string> =>
+  site.arn("ecs", pulumi.interpolate`cluster/${site.cluster}`);
 
 /** https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size */
 const SIZES: readonly { readonly cpu: number; readonly from: number; readonly to: number; readonly step: number }[] = [
@@ -277,16 +280,15 @@ function mountsOf(site: Site, scope: Scope, { links }: FunctionPlan) {
   const parts = [...new Set(Object.values(links).map(({ part }) => part))].filter(
     (part) => scope.plan(part).kind === "volume",
   );
-  const idOf = (arn: pulumi.Output<string>) => arn.apply((text) => text.slice(text.lastIndexOf("/") + 1));
   return {
     volumes: parts.map((part, index) => {
       const { fileSystem, accessPoint } = site.volumes.get(part)!;
       return {
         name: `volume-${index + 1}`,
         efsVolumeConfiguration: {
-          fileSystemId: idOf(fileSystem),
+          fileSystemId: fileSystem,
           transitEncryption: "ENABLED",
-          authorizationConfig: { accessPointId: idOf(accessPoint), iam: "ENABLED" },
+          authorizationConfig: { accessPointId: accessPoint, iam: "ENABLED" },
         },
       };
     }),

@@ -9,7 +9,7 @@ import { environmentOf, type Links, linksOf, portsOf } from "./environment.ts";
 import { FUNCTION_NAME, type Grant, linkGrants, logGrant, ownTaskGrants, role, unscoped } from "./permissions.ts";
 import { RUNTIME, type Site } from "./shared.ts";
 import { isLong, taskAddress } from "./task-address.ts";
-import { toolLayers } from "./tools.ts";
+import { checkSize, toolLayers } from "./tools.ts";
 import { triggers } from "./trigger.ts";
 import { mountPath } from "./volume.ts";
 
@@ -62,7 +62,8 @@ export interface FunctionParts {
 /** The resources of one function. */
 export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: FunctionParts): Built {
   const { name, links, sources, timeout = plan.timeout } = parts;
-  const code = site.upload(codeOf(plan, portsOf(links), "entry"), "code", `${scope.name}-code`, scope.options);
+  const archive = codeOf(plan, portsOf(links), "entry");
+  const code = site.upload(archive, "code", `${scope.name}-code`, scope.options);
   const logs = site.logGroup(`${scope.name}-logs`, `/aws/lambda/${name}`, scope.name, scope.options);
   const mounted = mountOf(site, scope, plan);
   const own = role(site, scope, "role", "lambda.amazonaws.com", [
@@ -82,7 +83,7 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
       architectures: ["x86_64"],
       handler: "index.handler",
       s3Bucket: code.bucket,
-      s3Key: code.key.apply((key) => key!),
+      s3Key: pulumi.all([code.key, checkSize(site, scope.name, archive, plan.tools)]).apply(([key]) => key!),
       role: own.arn,
       timeout,
       memorySize: memoryOf(plan),
@@ -113,14 +114,14 @@ export const memoryOf = ({ memory, cpu }: Pick<FunctionPlan, "memory" | "cpu">):
 function mountOf(site: Site, scope: Scope, { links }: FunctionPlan) {
   const link = Object.values(links).find(({ part }) => scope.plan(part).kind === "volume");
   if (!link) return undefined;
-  const { accessPoint, targets } = site.volumes.get(link.part)!;
+  const volume = site.volumes.get(link.part)!;
   const { subnets, securityGroups } = site.network.functions;
   return {
     args: {
       vpcConfig: { subnetIds: [...subnets], securityGroupIds: [...securityGroups] },
-      fileSystemConfig: { arn: accessPoint, localMountPath: mountPath(link.part) },
+      fileSystemConfig: { arn: site.volumeArns(volume).accessPoint, localMountPath: mountPath(link.part) },
     },
-    targets,
+    targets: volume.targets,
   };
 }
 

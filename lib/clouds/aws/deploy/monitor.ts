@@ -69,6 +69,9 @@ export function monitor(site: Site, scope: Scope, { alarms, notify }: MonitorPla
 
 const nameOf = ({ part, metric }: AlarmPlan): string => `${part}-${metric}`;
 
+/** It stays when a construct is renamed and keeps its `id`. */
+const lastingName = (scope: Scope, { part, metric }: AlarmPlan): string => `${scope.plan(part).stem}-${metric}`;
+
 function alarmOf(site: Site, scope: Scope, alarm: AlarmPlan, told: readonly pulumi.Input<string>[]) {
   const { part, metric, above, period } = alarm;
   const plan = scope.plan(part);
@@ -76,9 +79,9 @@ function alarmOf(site: Site, scope: Scope, alarm: AlarmPlan, told: readonly pulu
   const { namespace, metricName, statistic, scale = 1 } = found;
   return site.make(
     aws.cloudwatch.MetricAlarm,
-    `${scope.name}-${nameOf(alarm)}`,
+    `${scope.name}-${lastingName(scope, alarm)}`,
     {
-      name: `${scope.physicalName(ALARM_NAME)}-${nameOf(alarm)}`.slice(0, 255),
+      name: `${scope.physicalName(ALARM_NAME)}-${lastingName(scope, alarm)}`.slice(0, 255),
       namespace,
       metricName,
       statistic,

@@ -1,5 +1,5 @@
 import * as aws from "@pulumi/aws";
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 import type { Site } from "./shared.ts";
 
 /** A network of the user's. */
@@ -123,7 +123,7 @@ export class Network {
       const subnet = this.#make(aws.ec2.Subnet, `-${kind}-${index + 1}`, {
         vpcId: this.#vpc.id,
         cidrBlock,
-        availabilityZone: this.#zones.apply((zones) => zones[index]!),
+        ...this.#zoneOf(index),
       });
       const { name, site } = { name: `${this.#name}-${kind}-${index + 1}-route`, site: this.#site };
       const association = { subnetId: subnet.id, routeTableId: table.id };
@@ -132,13 +132,14 @@ export class Network {
     });
   }
 
-  get #zones(): pulumi.Output<readonly string[]> {
+  /** Where a provider is asked that answers nothing, as in tests of programs, the service chooses. */
+  #zoneOf(index: number): { readonly availabilityZone?: pulumi.Input<string | undefined> } {
     const { zones } = this.#site.settings;
-    if (zones) return pulumi.output([...zones]);
-    return this.#once(
-      "zones",
-      () => aws.getAvailabilityZonesOutput({ state: "available" }, { provider: this.#site.provider }).names,
+    if (zones) return { availabilityZone: zones[index]! };
+    const found = this.#once("zones", () =>
+      aws.getAvailabilityZonesOutput({ state: "available" }, { provider: this.#site.provider }),
     );
+    return { availabilityZone: found.apply(({ names }) => (names as readonly string[] | undefined)?.[index]) };
   }
 
   /** https://docs.aws.amazon.com/vpc/latest/privatelink/aws-services-privatelink-support.html */

@@ -187,7 +187,7 @@ function partGrant(site: Site, scope: Scope, part: string, kind: PartKind, verb:
     return { actions: [verb], resources: [verb === "s3:ListBucket" ? id : pulumi.interpolate`${id}/*`] };
   }
   if (kind !== "volume") return { actions: [verb], resources: [id] };
-  const { fileSystem, accessPoint } = site.volumes.get(part)!;
+  const { fileSystem, accessPoint } = site.volumeArns(site.volumes.get(part)!);
   return {
     actions: [verb],
     resources: [fileSystem],

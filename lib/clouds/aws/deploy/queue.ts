@@ -41,7 +41,7 @@ export function queue(site: Site, scope: Scope, plan: QueuePlan): Built {
     },
     scope.options,
   );
-  return built(site, made.arn, made.url, { queue: made });
+  return built(site, site.arn("sqs", made.name), made.url, { queue: made });
 }
 
 function existing(site: Site, name: string): Built {
@@ -68,7 +68,7 @@ const built = (
  */
 export function openToServices(site: Site, scope: Scope, queue: string): void {
   site.once(`policy ${queue}`, () => {
-    const { id, address } = scope.part(queue);
+    const { id, address, plan } = scope.part(queue);
     const policy = pulumi.all([id, site.account]).apply(([arn, account]) =>
       JSON.stringify({
         Version: "2012-10-17",
@@ -84,6 +84,6 @@ export function openToServices(site: Site, scope: Scope, queue: string): void {
         })),
       }),
     );
-    return site.make(aws.sqs.QueuePolicy, `${queue}-policy`, { queueUrl: address.queue!, policy }, site.shared);
+    return site.make(aws.sqs.QueuePolicy, `${plan.stem}-policy`, { queueUrl: address.queue!, policy }, site.shared);
   });
 }

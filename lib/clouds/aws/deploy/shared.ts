@@ -72,9 +72,9 @@ type ResourceClass<Args, Made> = (new (
 
 /** What functions and containers mount. */
 export interface MountedVolume {
-  /** ARN of the file system. */
+  /** `fs-…`. */
   readonly fileSystem: pulumi.Output<string>;
-  /** ARN of the access point. */
+  /** `fsap-…`. */
   readonly accessPoint: pulumi.Output<string>;
   /** What has to be there before anything is mounted. */
   readonly targets: readonly pulumi.Resource[];
@@ -140,6 +140,14 @@ export class Site {
   /** `arn:<partition>:<service>:<region>:<account>:<resource>`. */
   arn(service: string, resource: pulumi.Input<string>): pulumi.Output<string> {
     return pulumi.interpolate`arn:${this.partition}:${service}:${this.region}:${this.account}:${resource}`;
+  }
+
+  /** ARNs of a volume's file system and access point. */
+  volumeArns({ fileSystem, accessPoint }: MountedVolume) {
+    return {
+      fileSystem: this.arn("elasticfilesystem", pulumi.interpolate`file-system/${fileSystem}`),
+      accessPoint: this.arn("elasticfilesystem", pulumi.interpolate`access-point/${accessPoint}`),
+    };
   }
 
   /** Makes a raw resource: with the region's provider, and as the user's transform has it. */
@@ -256,11 +264,12 @@ export class Site {
     );
   }
 
-  /** Where containers run. */
+  /** Where containers run, by its name. */
   get cluster(): pulumi.Output<string> {
     return this.once("cluster", () => {
       const name = this.physicalName(this.name, CLUSTER_NAME);
-      return this.make(aws.ecs.Cluster, `${this.name}-cluster`, { name, tags: this.tags("cluster") }, this.shared).arn;
+      const args = { name, tags: this.tags("cluster") };
+      return this.make(aws.ecs.Cluster, `${this.name}-cluster`, args, this.shared).name;
     });
   }
 

@@ -6,7 +6,7 @@ import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, SchedulePlan, TaskPlan } from "../../../parts/plan.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
 import { runtimeFile } from "./code.ts";
-import { CONTAINER, runGrants } from "./container.ts";
+import { CONTAINER, clusterArn, runGrants } from "./container.ts";
 import { functionOf } from "./function.ts";
 import {
   FUNCTION_NAME,
@@ -94,7 +94,7 @@ function definitionOf(site: Site, scope: Scope, plan: TaskPlan, worker: string):
   }
   const { subnets, securityGroups, publicIp } = site.network.containers;
   return pulumi
-    .all([keeper, site.cluster, pulumi.all([...subnets]), pulumi.all([...securityGroups])])
+    .all([keeper, clusterArn(site), pulumi.all([...subnets]), pulumi.all([...securityGroups])])
     .apply(([keeper, cluster, subnets, securityGroups]) =>
       JSON.stringify(
         stateMachine({

@@ -1,6 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { Archive } from "../../../bundle/archive.ts";
 import { type ToolSource, toolArchive } from "../../../bundle/tool.ts";
+import { formatBytes } from "../../../shared/size.ts";
 import { bundleFolder, type Site } from "./shared.ts";
 
 /** Layers are unpacked here. https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html */
@@ -10,6 +11,27 @@ const LAYER_FOLDER = "/opt/bin";
 export function toolLayers(site: Site, names: readonly string[]) {
   const layers: readonly pulumi.Output<string>[] = names.map((name) => site.layer(name, () => archiveOf(site, name)));
   return { layers, tools: Object.fromEntries(names.map((name) => [name, `${LAYER_FOLDER}/${name}`])) };
+}
+
+/** Code and layers of a function, unpacked. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html */
+const UNZIPPED_BYTES = 250 * 2 ** 20;
+
+/** @throws if the code and the tools that are made into layers do not fit into a function */
+export async function checkSize(
+  site: Site,
+  part: string,
+  code: Promise<Archive>,
+  tools: readonly string[],
+): Promise<void> {
+  const made = tools.filter((name) => site.settings.existing?.layers?.[name] === undefined);
+  const archives = await Promise.all([code, ...made.map((name) => archiveOf(site, name))]);
+  const bytes = archives.reduce((sum, { unzipped }) => sum + unzipped, 0);
+  if (bytes <= UNZIPPED_BYTES) return;
+  const [ofCode, ...ofTools] = archives.map(({ unzipped }) => formatBytes(unzipped));
+  const list = [`the code ${ofCode}`, ...made.map((name, index) => `${name} ${ofTools[index]}`)].join(", ");
+  throw new Error(
+    `${part}.tools: unpacked they take ${formatBytes(bytes)} (${list}), and Lambda allows ${formatBytes(UNZIPPED_BYTES)} with the code: take smaller builds, or make it a task whose timeout is over 15 minutes, which runs on Fargate`,
+  );
 }
 
 /** The tool as `bin/<name>` in a zip, fetched once. */

@@ -107,7 +107,7 @@ function notifyEventBridge(site: Site, scope: Scope, part: string): void {
   site.once(`notification ${part}`, () =>
     site.make(
       aws.s3.BucketNotification,
-      `${part}-notification`,
+      `${plan.stem}-notification`,
       { bucket: address.bucket!, eventbridge: true },
       site.shared,
     ),
@@ -213,8 +213,13 @@ function scheduleTrigger(
   return Object.fromEntries(all);
 }
 
-/** Named by what it says: another prefix is another trigger, another order of sources is not. */
-function named({ name }: Scope, source: object, part: string): { readonly id: string; readonly name: string } {
-  const id = shortHash(JSON.stringify(source), 6);
-  return { id, name: `${name}-on-${part}-${id}` };
+/**
+ * Named by what it says: another prefix is another trigger, another order of sources is not. Parts are meant by their
+ * stems, so that a construct that is renamed and keeps its `id` keeps its triggers.
+ */
+function named({ name, plan }: Scope, source: object, part: string): { readonly id: string; readonly name: string } {
+  const { stem } = plan(part);
+  const lasting = Object.entries(source).map(([field, value]) => [field, value === part ? stem : value]);
+  const id = shortHash(JSON.stringify(Object.fromEntries(lasting)), 6);
+  return { id, name: `${name}-on-${stem}-${id}` };
 }

@@ -26,9 +26,13 @@ export const mountPath = (part: string): string => `/mnt/${part.replace(/[^A-Za-
 export function volume(site: Site, scope: Scope, plan: VolumePlan): Built {
   const built = (volume: MountedVolume, resources: Built["resources"]): Built => {
     site.volumes.set(scope.name, volume);
-    return { id: volume.accessPoint, address: { path: pulumi.output(mountPath(scope.name)) }, resources };
+    return {
+      id: site.volumeArns(volume).accessPoint,
+      address: { path: pulumi.output(mountPath(scope.name)) },
+      resources,
+    };
   };
-  if (plan.existing !== undefined) return built(existing(site, plan.existing), {});
+  if (plan.existing !== undefined) return built(existing(plan.existing), {});
   const options = dataOptions(scope, plan.removable);
   const fileSystem = site.make(
     aws.efs.FileSystem,
@@ -48,12 +52,13 @@ export function volume(site: Site, scope: Scope, plan: VolumePlan): Built {
     options,
   );
   const { subnets, securityGroups } = site.network.volumes;
+  // They go with the network that they are in; the files stay.
   const targets = subnets.map((subnetId, index) =>
     site.make(
       aws.efs.MountTarget,
       `${scope.name}-mount-${index + 1}`,
       { fileSystemId: fileSystem.id, subnetId, securityGroups: [...securityGroups] },
-      options,
+      scope.options,
     ),
   );
   const accessPoint = site.make(
@@ -70,7 +75,7 @@ export function volume(site: Site, scope: Scope, plan: VolumePlan): Built {
     },
     options,
   );
-  const mounted = { fileSystem: fileSystem.arn, accessPoint: accessPoint.arn, targets: [policy, ...targets] };
+  const mounted = { fileSystem: fileSystem.id, accessPoint: accessPoint.id, targets: [policy, ...targets] };
   return built(mounted, {
     fileSystem,
     policy,
@@ -80,11 +85,11 @@ export function volume(site: Site, scope: Scope, plan: VolumePlan): Built {
 }
 
 /** `fs-…/fsap-…`. */
-function existing(site: Site, name: string): MountedVolume {
+function existing(name: string): MountedVolume {
   const [, fileSystem = "", accessPoint = ""] = EXISTING_VOLUME.exec(name) ?? [];
   return {
-    fileSystem: site.arn("elasticfilesystem", `file-system/${fileSystem}`),
-    accessPoint: site.arn("elasticfilesystem", `access-point/${accessPoint}`),
+    fileSystem: pulumi.output(fileSystem),
+    accessPoint: pulumi.output(accessPoint),
     targets: [],
   };
 }
