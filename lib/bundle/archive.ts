@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
@@ -64,7 +64,8 @@ const toZippable = (files: readonly (readonly [string, ArchivedFile])[]): Zippab
 /** Writes beside, then renames: nobody sees half a file. */
 async function publish(file: string, bytes: Uint8Array): Promise<void> {
   await mkdir(join(file, ".."), { recursive: true });
-  const draft = `${file}.${process.pid}`;
+  // Two functions with the same code make the same file at once.
+  const draft = `${file}.${randomUUID()}`;
   try {
     await writeFile(draft, bytes);
     await rename(draft, file);

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -91,6 +91,13 @@ describe("packages that cannot be bundled", () => {
 });
 
 describe("archive", () => {
+  it("is made once for all who want the same at the same time", async () => {
+    const wanted = () => archive({ "index.mjs": { bytes: Buffer.alloc(2_000_000, "code") } }, join(root, "zip-0"));
+    const made = await Promise.all([wanted(), wanted(), wanted(), wanted()]);
+    expect(new Set(made.map(({ file }) => file)).size).toBe(1);
+    expect(await readdir(join(root, "zip-0"))).toHaveLength(1);
+  });
+
   const files = (names: readonly string[]): Record<string, ArchivedFile> =>
     Object.fromEntries(names.map((name) => [name, { bytes: Buffer.from(name), executable: name.startsWith("bin/") }]));
 

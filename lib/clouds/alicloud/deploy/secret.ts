@@ -25,15 +25,16 @@ export function secret(site: Site, scope: Scope, { existing, config }: SecretPla
   if (existing !== undefined) return built(pulumi.output(existing), {});
   const { kmsInstance } = site.settings;
   const value = new pulumi.Config().requireSecret(config!);
+  const secretName = scope.physicalName(SECRET_NAME);
   const made = site.make(
     alicloud.kms.Secret,
     scope.name,
     {
-      secretName: scope.physicalName(SECRET_NAME),
+      secretName,
       secretData: value,
       // Another value is another version; the name of one tells nothing of the value.
       versionId: value.apply((text) =>
-        createHash("sha256").update(`${scope.name}\0${text}`).digest("hex").slice(0, 32),
+        createHash("sha256").update(`${secretName}\0${text}`).digest("hex").slice(0, 32),
       ),
       ...(kmsInstance && { dkmsInstanceId: kmsInstance.id, encryptionKeyId: kmsInstance.key }),
       recoveryWindowInDays: 7,
