@@ -227,9 +227,15 @@ class S3Bucket implements BucketReader, BucketWriter, BucketRemover {
     });
   }
 
-  /** A condition on an object that is gone does not hold; to S3 it is not found. */
+  /**
+   * A condition on an object that is gone does not hold; to S3 it is not found. An upload that is gone was ended by a
+   * request whose answer got lost, or by somebody else.
+   */
   #put<Answer>(key: string, request: (options: RequestOptions) => Promise<Answer>): Promise<Answer> {
-    return ask(this.#what("put", key), this.#world, request, { NoSuchKey: "conflict" });
+    return ask(this.#what("put", key), this.#world, request, {
+      NoSuchKey: "conflict",
+      NoSuchUpload: "unavailable",
+    });
   }
 
   #ask<Answer>(verb: string, key: string, request: (options: RequestOptions) => Promise<Answer>): Promise<Answer> {
