@@ -50,7 +50,8 @@ export function pull(nats: NatsConnection, from: ConsumerAddress, options: PullO
       if (error && messages.length === 0) reject(error);
       else resolve(messages);
     };
-    const abort = () => end();
+    // What is under way to us would be nobody's until its wait is over.
+    const abort = () => void subscription.drain().then(() => end(), end);
     const late = setTimeout(() => end(unavailable(from, "nothing")), wait + LATE);
     signal?.addEventListener("abort", abort);
     const subscription = nats.subscribe(createInbox(), {

@@ -1,0 +1,51 @@
+import type { Backoff } from "../../../runtime/tasks/definition.ts";
+import type { ConsumerAddress } from "./pull.ts";
+
+/** What a deployment tells a function's process of its calls and events, as JSON in `MILLRACE_FUNCTION`. Durations are seconds. */
+export interface FunctionJson extends ConsumerAddress {
+  /** Its physical name. */
+  readonly function: string;
+  /** Of its calls. */
+  readonly subject: string;
+  readonly timeout: number;
+  readonly attempts: number;
+  readonly backoff: Backoff;
+  /** The subject of what failed every attempt. @default it is dropped, and logged */
+  readonly failures?: string;
+  /** Invocations at once in this process. */
+  readonly concurrency: number;
+  readonly queues: readonly QueueSource[];
+  readonly buckets: readonly BucketSource[];
+}
+
+export interface QueueSource extends ConsumerAddress {
+  /** Its logical name. */
+  readonly queue: string;
+  readonly attempts?: number;
+  /** The subject of what was received too often. */
+  readonly deadLetters?: string;
+  readonly batch: number;
+  /** How long messages are waited for once there is one. */
+  readonly window: number;
+}
+
+export type BucketSource = {
+  /** Its logical name. */
+  readonly bucket: string;
+  readonly physical: string;
+  readonly prefix: string;
+  readonly suffix: string;
+  readonly endpoint: string;
+  readonly region: string;
+} & (
+  | ({ readonly how: "notifications" } & ConsumerAddress)
+  | { readonly how: "listing" /** The table of what has been seen. */; readonly journal: string }
+);
+
+/** @throws an error that names the variable. */
+export function readFunctionJson({
+  MILLRACE_FUNCTION: text,
+}: Readonly<Record<string, string | undefined>>): FunctionJson {
+  if (text) return JSON.parse(text) as FunctionJson;
+  throw new Error("the environment variable MILLRACE_FUNCTION is missing: this function was not deployed by Millrace");
+}
