@@ -1,12 +1,17 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fargateSize } from "../../../lib/clouds/aws/deploy/container.ts";
+import { memoryOf } from "../../../lib/clouds/aws/deploy/function.ts";
 import { UNSCOPED } from "../../../lib/clouds/aws/deploy/permissions.ts";
+import { scheduleExpressions } from "../../../lib/clouds/aws/deploy/schedule.ts";
+import { checkSize } from "../../../lib/clouds/aws/deploy/tools.ts";
+import { createdPattern } from "../../../lib/clouds/aws/deploy/trigger.ts";
 import { type AwsSettings, aws } from "../../../lib/clouds/aws/index.ts";
 import { AsyncTask, VideoTranscodePipeline } from "../../../lib/index.ts";
 import { code } from "../../../lib/parts/code.ts";
@@ -943,25 +948,12 @@ describe("what is refused, all at once and in words", () => {
   });
 
   it("tools that do not fit into a function, when they are there", async () => {
-    const file = join(home, "large.mjs");
-    await writeFile(file, "export const handler = async () => 1;");
-    const large = Buffer.alloc(251 * 2 ** 20);
-    const sha256 = createHash("sha256").update(large).digest("hex");
-    const wide = createServer((_, answer) => answer.end(large)).listen(0, "127.0.0.1");
-    await new Promise((resolve) => wide.once("listening", resolve));
-    const { port } = wide.address() as AddressInfo;
-    const { checkSize } = await import("../../../lib/clouds/aws/deploy/tools.ts");
-    const { Site } = await import("../../../lib/clouds/aws/deploy/shared.ts");
-    const settings = { region: REGION, tools: { huge: { url: `http://127.0.0.1:${port}/`, sha256 } } };
-    const site = new Site(settings, () => {
-      throw new Error("nothing is made");
-    });
-    const small = Promise.resolve({ file, hash: "0", bytes: 1, unzipped: 2 ** 20 });
-    await expect(checkSize(site, "f", small, ["huge"])).rejects.toThrow(
-      /^f\.tools: .*the code 1 MB, huge 251 MB.*250 MB/,
+    const sized = async (megabytes: number) => ({ file: "", hash: "", bytes: 1, unzipped: megabytes * 2 ** 20 });
+    const check = (megabytes: number) => checkSize("f", sized(1), { one: sized(100), two: sized(megabytes) });
+    await expect(check(150)).rejects.toThrow(
+      /^f\.tools: unpacked they take 251 MB \(the code 1 MB, one 100 MB, two 150 MB\), and Lambda allows 250 MB/,
     );
-    await expect(checkSize(site, "f", small, [])).resolves.toBeUndefined();
-    wide.close();
+    await expect(check(149)).resolves.toBeUndefined();
   });
 });
 
@@ -978,19 +970,6 @@ describe("the way to what Millrace does not cover", () => {
     expect(parsed(environment.variables.MILLRACE_TOOLS)).toEqual({ pandoc: "/opt/bin/pandoc" });
   });
 
-  it("alarms go to a topic of the user's", async () => {
-    const alarmTopic = arn("sns", "theirs");
-    const resources = await deploy(
-      (cloud) => new AsyncTask("reports", { cloud, handler: report, timeout: "1 minute" }),
-      {
-        alarmEmails: [],
-        alarmTopic,
-      },
-    );
-    expect(ofType(resources, "Topic")).toEqual([]);
-    expect(ofType(resources, "MetricAlarm").map(({ inputs }) => inputs.alarmActions)).toEqual([[alarmTopic]]);
-  });
-
   it("every raw resource passes the transform, by its type", async () => {
     const seen = new Set<string>();
     const resources = await deploy((cloud) => new AsyncTask("reports", { cloud, handler: report }), {
@@ -1004,27 +983,72 @@ describe("the way to what Millrace does not cover", () => {
     for (const { inputs } of ofType(resources, "Function")) expect(inputs.description).toBe("ours");
   });
 
-  it("a user's own bucket for code is used, and none is made", async () => {
-    const resources = await deploy(
-      (cloud) => new AsyncTask("reports", { cloud, handler: report, timeout: "1 minute" }),
-      {
-        existing: { artifacts: "mine" },
-      },
-    );
-    expect(ofType(resources, "Bucket")).toEqual([]);
+  it("a user's own bucket and topic are used, and none is made; other partitions have their own ARNs", async () => {
+    const region = "cn-north-1";
+    const alarmTopic = `arn:aws-cn:sns:${region}:${ACCOUNT}:theirs`;
+    const declare = (cloud: Cloud) => new AsyncTask("reports", { cloud, handler: report, timeout: "1 minute" });
+    const existing = { artifacts: "mine" };
+    const resources = await deploy(declare, { region, alarmEmails: [], alarmTopic, existing });
+    for (const type of ["Bucket", "Topic"]) expect(ofType(resources, type)).toEqual([]);
     expect(inputsOf(resources, "Function", "reports-task-work")).toMatchObject({ s3Bucket: "mine" });
+    expect(ofType(resources, "MetricAlarm").map(({ inputs }) => inputs.alarmActions)).toEqual([[alarmTopic]]);
+    expect(statementsOf(resources, "reports-task-machine")[0]!.Resource[0]).toMatch(/^arn:aws-cn:lambda:cn-north-1:/);
+    expect(JSON.stringify(statementsOf(resources, "reports-task-work-role"))).toContain("arn:aws-cn:s3:::mine/tasks/");
+  });
+});
+
+describe("sizes and times in the service's own words", () => {
+  const GB = 2 ** 30;
+  it.each([
+    [0.25, 0.5, "256", "512"],
+    [0.25, 1.5, "256", "2048"],
+    [0.25, 3, "512", "3072"],
+    [0.5, 0.5, "512", "1024"],
+    [0.3, 0.25, "512", "1024"],
+    [1, 9, "2048", "9216"],
+    [4, 30, "4096", "30720"],
+    [4, 31, "8192", "32768"],
+    [8, 17, "8192", "20480"],
+    [2, 61, "16384", "65536"],
+    [16, 120, "16384", "122880"],
+  ])("%s CPU and %s GB on Fargate", (cpu, memory, units, megabytes) => {
+    expect(fargateSize({ cpu, memory: memory * GB })).toEqual({ cpu: units, memory: megabytes });
   });
 
-  it("regions of other partitions have their own ARNs and hosts", async () => {
-    const resources = await deploy(
-      (cloud) => new AsyncTask("reports", { cloud, handler: report, timeout: "1 minute" }),
-      {
-        region: "cn-north-1",
-      },
-    );
-    const { Statement } = parsed(inputsOf(resources, "RolePolicy", "reports-task-machine-policy").policy) as {
-      Statement: Statement[];
-    };
-    expect(Statement[0]!.Resource[0]).toMatch(/^arn:aws-cn:lambda:cn-north-1:/);
+  it.each([
+    [0.05, 512, 512],
+    [0.5, 512, 885],
+    [1, 4096, 4096],
+    [5.78, 512, 10_225],
+    [5.78, 10_240, 10_240],
+  ])("%s CPU and %s MB on Lambda", (cpu, megabytes, wanted) => {
+    expect(memoryOf({ cpu, memory: megabytes * 2 ** 20 })).toBe(wanted);
+  });
+
+  it.each([
+    ["* * * * *", ["cron(* * * * ? *)"]],
+    ["*/15 8-17 * * *", ["cron(0,15,30,45 8-17 * * ? *)"]],
+    ["5 0-20/10 1,15 jan-mar *", ["cron(5 0,10,20 1,15 1-3 ? *)"]],
+    ["0 4 * * mon-fri", ["cron(0 4 ? * 2-6 *)"]],
+    ["0 4 * * sun", ["cron(0 4 ? * 1 *)"]],
+    ["0 4 * * 5-7", ["cron(0 4 ? * 1,6,7 *)"]],
+    ["0 4 1 * mon", ["cron(0 4 1 * ? *)", "cron(0 4 ? * 2 *)"]],
+  ])("the times of %s", (expression, wanted) => {
+    expect(scheduleExpressions({ cron: expression, timeZone: "UTC" })).toEqual(wanted);
+  });
+
+  it("an interval", () => {
+    expect(scheduleExpressions({ every: 60 })).toEqual(["rate(1 minute)"]);
+    expect(scheduleExpressions({ every: 7200 })).toEqual(["rate(120 minutes)"]);
+  });
+
+  it.each([
+    ["", "", undefined],
+    ["in/", "", [{ prefix: "in/" }]],
+    ["", ".mp4", [{ suffix: ".mp4" }]],
+    ["a*b\\", ".mp4", [{ wildcard: "a\\*b\\\\*.mp4" }]],
+  ])("objects that begin with %j and end with %j", (prefix, suffix, key) => {
+    const { detail } = createdPattern("b", { prefix, suffix });
+    expect(detail).toEqual({ bucket: { name: ["b"] }, ...(key && { object: { key } }) });
   });
 });

@@ -9,7 +9,7 @@ import { environmentOf, type Links, linksOf, portsOf } from "./environment.ts";
 import { FUNCTION_NAME, type Grant, linkGrants, logGrant, ownTaskGrants, role, unscoped } from "./permissions.ts";
 import { RUNTIME, type Site } from "./shared.ts";
 import { isLong, taskAddress } from "./task-address.ts";
-import { checkSize, toolLayers } from "./tools.ts";
+import { checkSize, madeTools, toolLayers } from "./tools.ts";
 import { triggers } from "./trigger.ts";
 import { mountPath } from "./volume.ts";
 
@@ -74,6 +74,7 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
     ...(mounted ? [unscoped("network")] : []),
   ]);
   const { layers, tools } = toolLayers(site, plan.tools);
+  const fits = checkSize(scope.name, archive, madeTools(site, plan.tools));
   const made = site.make(
     aws.lambda.Function,
     scope.name,
@@ -83,7 +84,7 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
       architectures: ["x86_64"],
       handler: "index.handler",
       s3Bucket: code.bucket,
-      s3Key: pulumi.all([code.key, checkSize(site, scope.name, archive, plan.tools)]).apply(([key]) => key!),
+      s3Key: pulumi.all([code.key, fits]).apply(([key]) => key!),
       role: own.arn,
       timeout,
       memorySize: memoryOf(plan),

@@ -16,23 +16,32 @@ export function toolLayers(site: Site, names: readonly string[]) {
 /** Code and layers of a function, unpacked. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html */
 const UNZIPPED_BYTES = 250 * 2 ** 20;
 
-/** @throws if the code and the tools that are made into layers do not fit into a function */
+/**
+ * @param tools that become layers with it; those a user has already are not known
+ * @throws if the code and its tools do not fit into a function
+ */
 export async function checkSize(
-  site: Site,
   part: string,
   code: Promise<Archive>,
-  tools: readonly string[],
+  tools: Readonly<Record<string, Promise<Archive>>>,
 ): Promise<void> {
-  const made = tools.filter((name) => site.settings.existing?.layers?.[name] === undefined);
-  const archives = await Promise.all([code, ...made.map((name) => archiveOf(site, name))]);
-  const bytes = archives.reduce((sum, { unzipped }) => sum + unzipped, 0);
+  const pieces = Object.entries({ "the code": code, ...tools });
+  const sizes = await Promise.all(pieces.map(async ([name, archive]) => [name, (await archive).unzipped] as const));
+  const bytes = sizes.reduce((sum, [, size]) => sum + size, 0);
   if (bytes <= UNZIPPED_BYTES) return;
-  const [ofCode, ...ofTools] = archives.map(({ unzipped }) => formatBytes(unzipped));
-  const list = [`the code ${ofCode}`, ...made.map((name, index) => `${name} ${ofTools[index]}`)].join(", ");
+  const list = sizes.map(([name, size]) => `${name} ${formatBytes(size)}`).join(", ");
   throw new Error(
     `${part}.tools: unpacked they take ${formatBytes(bytes)} (${list}), and Lambda allows ${formatBytes(UNZIPPED_BYTES)} with the code: take smaller builds, or make it a task whose timeout is over 15 minutes, which runs on Fargate`,
   );
 }
+
+/** The archives of tools that no layer of the user's has. */
+export const madeTools = (site: Site, names: readonly string[]): Readonly<Record<string, Promise<Archive>>> =>
+  Object.fromEntries(
+    names
+      .filter((name) => site.settings.existing?.layers?.[name] === undefined)
+      .map((name) => [name, archiveOf(site, name)]),
+  );
 
 /** The tool as `bin/<name>` in a zip, fetched once. */
 export const archiveOf = (site: Site, name: string): Promise<Archive> =>
