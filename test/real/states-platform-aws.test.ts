@@ -25,9 +25,8 @@ beforeAll(async () => {
     "platform",
     stateMachine({ platform: "lambda", worker: "worker", keeper: "keeper", timeout: 60, grace: 5 }),
   );
-  const address = {
-    ...{ kind: "task", part: "work", machine, region: moto.region, statesEndpoint: moto.url },
-  } as const;
+  const place = { region: moto.region, statesEndpoint: moto.url };
+  const address = { kind: "task", part: "work", machine, ...place } as const;
   const credentials = async () => moto.credentials;
   const { signal } = new AbortController();
   platform = new StatesPlatform(address, { signal, clock: systemClock, log: silent, files: "/nowhere", credentials });

@@ -1,14 +1,28 @@
+import { execFile, execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { ReceiveMessageCommand, SQSClient } from "@aws-sdk/client-sqs";
-import { afterAll, beforeAll } from "vitest";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connectAws } from "../../lib/clouds/aws/client.ts";
-import type { Clock } from "../../lib/runtime/clock.ts";
+import { type Clock, systemClock } from "../../lib/runtime/clock.ts";
 import type { Envelope } from "../../lib/runtime/tasks/envelope.ts";
 import { CONFORMANCE_TASKS, testTasks } from "../ports/tasks-conformance.ts";
-import { deployTasks } from "./aws/deployed-tasks.ts";
+import { type DeployedTasks, deployTasks } from "./aws/deployed-tasks.ts";
 import { type MotoServer, startMoto } from "./servers/moto.ts";
 
 /** Time goes that much quicker, so that what is looked at every few seconds is looked at often. */
 const SPEED = 20;
+
+const NODE20 = "/usr/bin/node";
+const isNode20 = existsSync(NODE20) && execFileSync(NODE20, ["--version"]).toString().startsWith("v20.");
+
+/** Packages that are CommonJS ask for `require`, which a module does not have. */
+const REQUIRE = 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);';
 
 let moto: MotoServer;
 beforeAll(async () => {
@@ -41,6 +55,63 @@ testTasks("AWS, on moto", async () => {
     },
     close: tasks.close,
   };
+});
+
+describe("a client of AWS", () => {
+  let tasks: DeployedTasks;
+  beforeAll(async () => {
+    tasks = await deployTasks(moto, "client", CONFORMANCE_TASKS, { platform: "lambda" }, systemClock, 1);
+  });
+  afterAll(() => tasks?.close());
+
+  test("a payload without an id goes to the dispatcher, which derives one", async () => {
+    const client = connectAws({ addresses: tasks.addresses, credentials: async () => moto.credentials });
+    const payload = { do: "succeed", result: 1 };
+    const [run, again] = [await client.submit("tasks-work", payload), await client.submit("tasks-work", payload)];
+    expect(run.id).not.toBe("");
+    expect(await client.wait("tasks-work", run.id)).toMatchObject({ status: "succeeded" });
+    expect(again.id).not.toBe(run.id);
+    const called = tasks.workshop.calls.filter(({ name }) => name.endsWith("-dispatch"));
+    expect(called).toMatchObject([{ payload: { millrace: "call", payload } }, { payload: { payload } }]);
+  });
+
+  test.skipIf(!isNode20)("runs on Node 20, without Pulumi (there is one at /usr/bin/node)", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "millrace-client-"));
+    try {
+      const file = join(folder, "client.mjs");
+      const entryPoint = fileURLToPath(new URL("../../lib/clouds/aws/client.ts", import.meta.url));
+      const { metafile } = await build({
+        ...{
+          entryPoints: [entryPoint],
+          outfile: file,
+          bundle: true,
+          format: "esm",
+          platform: "node",
+          target: "node20",
+        },
+        ...{ metafile: true, banner: { js: REQUIRE } },
+      });
+      expect(Object.keys(metafile.inputs).filter((input) => input.includes("@pulumi"))).toEqual([]);
+      const program = `
+        const { connectAws } = await import(${JSON.stringify(file)});
+        const client = connectAws({ addresses: ${JSON.stringify(tasks.addresses)} });
+        await client.submit("tasks-work", { do: "log", lines: 3 }, { id: "twenty" });
+        const run = await client.wait("tasks-work", "twenty");
+        const lines = [];
+        for await (const { message } of client.logs("tasks-work", "twenty")) lines.push(message);
+        const { tasks } = await client.list("tasks-work", { prefix: "twenty" });
+        const { events } = await client.audit("tasks-work", "twenty");
+        console.log(JSON.stringify({ version: process.version, status: run.status, lines, tasks: tasks.length, events: events.length }));
+      `;
+      const { stdout } = await promisify(execFile)(NODE20, ["--input-type=module", "--eval", program]);
+      expect(JSON.parse(stdout)).toEqual({
+        ...{ version: expect.stringMatching(/^v20\./), status: "succeeded", tasks: 1, events: 3 },
+        lines: ["line 1", "line 2", "line 3"],
+      });
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
 });
 
 function quickClock(): Clock {
