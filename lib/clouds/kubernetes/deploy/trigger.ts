@@ -195,7 +195,7 @@ export function publishers(
       const { timing, enabled } = scope.plan(schedule) as SchedulePlan;
       return {
         name: `${scope.name}-on-${schedule}`,
-        physical: scope.physicalName(CRON_JOB_NAME, schedule, shortHash(scope.name, 6)),
+        physical: scope.physicalName(CRON_JOB_NAME, schedule, shortHash(scope.physicalName(OBJECT_NAME), 6)),
         ...{ account, timing, enabled },
         message: { subject, schedule },
       };
