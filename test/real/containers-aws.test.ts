@@ -17,8 +17,8 @@ import type { Work } from "../ports/work.ts";
 import { type DeployedTasks, deployTasks, variablesOf } from "./aws/deployed-tasks.ts";
 import { type MotoServer, startMoto } from "./servers/moto.ts";
 
-/** Seconds; containers say three times as often that they live. */
-const HEARTBEAT = 3;
+/** Seconds; containers say three times as often that they live. A busy machine takes some to start one. */
+const HEARTBEAT = 8;
 const TASK = "tasks-work";
 
 const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
@@ -108,7 +108,7 @@ const untilAtWork = (attempt: number) =>
 
 describe("an attempt in a container, started and heard by Step Functions", () => {
   test("its result comes back, and the container and its execution end well", async () => {
-    await submit({ do: "succeed", result: "中".repeat(400_000), milliseconds: 2 * HEARTBEAT * 1000 });
+    await submit({ do: "succeed", result: "中".repeat(400_000), milliseconds: 1.25 * HEARTBEAT * 1000 });
     expect(await finish()).toMatchObject({ status: "succeeded", attempts: [{ number: 1 }] });
     expect((await client.audit(TASK, "a"))?.result).toBe("中".repeat(400_000));
     expect(await Promise.all(containers.map(ended))).toEqual([0]);

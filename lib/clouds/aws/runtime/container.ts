@@ -41,8 +41,10 @@ const REAL: Surroundings = {
   exit: (code) => void process.stdout.write("", () => process.exit(code)),
 };
 
-/** Seconds that Fargate waits at most between asking a container to end and killing it, less what it takes to say so. */
-const LONGEST_END = 110;
+/** Seconds that Fargate waits at most between asking a container to end and killing it. https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html */
+const LONGEST_END = 120;
+/** The part of that time which the handler gets: the rest is for saying what became of it. */
+const HANDLERS = 0.9;
 
 /**
  * Works on the one attempt that a Fargate task was started for: called by the bundle when it is loaded. Step Functions
@@ -98,7 +100,7 @@ function endOf(
     if (ending.signal.aborted) return;
     const reason = new MillraceError("interrupted", why);
     ending.abort(reason);
-    failAt(clock.now() + Math.min(grace, LONGEST_END) * 1000, reason);
+    failAt(clock.now() + Math.min(grace, LONGEST_END) * HANDLERS * 1000, reason);
   };
   failAt(deadline + grace * 1000, new MillraceError("timed-out", "the handler did not end when its time was over"));
   onEnd(() => begin("the container was told to end"));
@@ -131,19 +133,15 @@ class WaitingState {
   }
 
   /**
-   * Says three times in every so many seconds that the work goes on.
+   * Says at once, and then three times in every so many seconds, that the work goes on.
    *
    * @param end called when nobody waits for it any more
    * @returns ends it
    */
   beat(seconds: number, end: (why: string) => void): () => void {
     const { clock, log } = this.#world;
-    const every = (seconds * 1000) / 3;
-    let cancel: () => void;
+    let cancel = () => {};
     let isOver = false;
-    const next = () => {
-      cancel = clock.at(clock.now() + every, () => void tell());
-    };
     const tell = async () => {
       try {
         await this.#client.send(new SendTaskHeartbeatCommand({ taskToken: this.#taskToken }));
@@ -151,9 +149,9 @@ class WaitingState {
         if (isClosed(error)) return end("Step Functions has ended the attempt");
         log.warn("a heartbeat was not taken", { error });
       }
-      if (!isOver) next();
+      if (!isOver) cancel = clock.at(clock.now() + (seconds * 1000) / 3, () => void tell());
     };
-    next();
+    void tell();
     return () => {
       isOver = true;
       cancel();
