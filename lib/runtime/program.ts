@@ -24,19 +24,30 @@ export async function callProgram(url: string, payload: unknown, signal: AbortSi
     throw new MillraceError("unavailable", `the program at ${url} does not answer`, { cause: error });
   });
   const text = await response.text();
-  if (response.status !== 200) throw programError(response.status, text);
-  return parsed(text);
+  if (response.status !== 200) throw programError(text, `status ${response.status}`);
+  return programAnswer(text);
 }
 
-function programError(status: number, text: string): MillraceError {
+/**
+ * The error of a program that failed, in its own words.
+ *
+ * @param text what it answered
+ * @param otherwise what is known if it said nothing
+ */
+export function programError(text: string, otherwise: string): MillraceError {
   const { errorType, errorMessage, stackTrace } = (asObject(text) ?? {}) as ProgramError;
   const words = [errorType, errorMessage].filter(Boolean).join(": ") || text.slice(0, 2000);
-  const error = new MillraceError("failed", `the program failed${words ? `: ${words}` : ` with status ${status}`}`);
-  if (stackTrace) error.stack = `${error.message}\n${stackTrace.join("\n")}`;
+  const error = new MillraceError("failed", `the program failed${words ? `: ${words}` : ` with ${otherwise}`}`);
+  if (Array.isArray(stackTrace)) error.stack = `${error.message}\n${stackTrace.join("\n")}`;
   return error;
 }
 
-function parsed(text: string): unknown {
+/**
+ * What a program answered; nothing is `null`.
+ *
+ * @throws `failed` if it is no JSON
+ */
+export function programAnswer(text: string): unknown {
   if (text === "") return null;
   try {
     return JSON.parse(text);

@@ -4,6 +4,7 @@ import { bucket } from "./deploy/bucket.ts";
 import { checkAlicloud } from "./deploy/check.ts";
 import { functionPart } from "./deploy/function.ts";
 import { monitor } from "./deploy/monitor.ts";
+import { programFunction } from "./deploy/program.ts";
 import { queue } from "./deploy/queue.ts";
 import { schedule } from "./deploy/schedule.ts";
 import { secret } from "./deploy/secret.ts";
@@ -34,7 +35,8 @@ export function alicloud(settings: AlicloudSettings, opts?: ComponentResourceOpt
       build: {
         bucket: (scope, plan) => bucket(site, scope, plan),
         queue: (scope, plan) => queue(site, scope, plan),
-        function: (scope, plan) => functionPart(site, scope, plan),
+        function: (scope, plan) =>
+          plan.program ? programFunction(site, scope, plan, plan.program) : functionPart(site, scope, plan),
         task: (scope, plan) => task(site, scope, plan),
         schedule: (scope, plan) => schedule(site, scope, plan),
         secret: (scope, plan) => secret(site, scope, plan),

@@ -1,6 +1,7 @@
 import type { Part } from "../../../parts/part.ts";
 import type { FunctionPlan, PartPlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
+import { formatBytes } from "../../../shared/size.ts";
 import type { AlicloudSettings } from "./shared.ts";
 import { DEFAULT_TOOLS } from "./tools.ts";
 
@@ -31,6 +32,7 @@ function checkPart(
             allowed: `${Object.keys(DEFAULT_TOOLS).join(", ")}, and what the cloud's settings name`,
           })),
         ...checkEnvironment(plan, find),
+        ...checkGpu(plan),
       ];
     case "monitor":
       return plan.alarms.length > 0 && contactGroups === undefined
@@ -65,6 +67,29 @@ function checkPart(
     default:
       return [];
   }
+}
+
+/** https://www.alibabacloud.com/help/en/functioncompute/fc/product-overview/instance-types-and-usage-modes */
+const GPU_TYPES: readonly string[] = ["fc.gpu.tesla.1", "fc.gpu.ampere.1", "fc.gpu.ada.1", "g1"];
+const GB = 2 ** 30;
+
+function checkGpu({ name, program }: FunctionPlan): readonly Problem[] {
+  const gpu = program && "image" in program ? program.image.gpu : undefined;
+  if (gpu === undefined) return [];
+  const { type, memory } = gpu;
+  const isWhole = memory > 0 && memory % GB === 0;
+  const rules = [
+    { field: "type", isKept: GPU_TYPES.includes(type), given: type, allowed: GPU_TYPES.join(", ") },
+    { field: "memory", isKept: isWhole, given: formatBytes(memory), allowed: "a multiple of 1 GB" },
+  ];
+  return rules
+    .filter(({ isKept }) => !isKept)
+    .map(({ field, given, allowed }) => ({
+      path: `${name}.program.image.gpu.${field}`,
+      message: "outside what Function Compute has",
+      given,
+      allowed,
+    }));
 }
 
 /** With each name as long as its rule allows: what fits now fits whatever the stack is called. */

@@ -189,7 +189,8 @@ function asyncConfig(
   );
 }
 
-function concurrency(
+/** The most calls at once, which are reserved too. */
+export function concurrency(
   site: Site,
   scope: Scope,
   { concurrency: most }: FunctionPlan,

@@ -1,5 +1,6 @@
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import { type ErrorRecord, fromErrorRecord, type MillraceError, toErrorRecord } from "../../../runtime/errors.ts";
+import { programAnswer, programError } from "../../../runtime/program.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { discard, encode, type HttpAnswer, textOf } from "./http.ts";
 import { callOpenApi, openApiError } from "./open-api.ts";
@@ -31,7 +32,7 @@ export interface AsyncTask {
   readonly returnPayload?: string;
 }
 
-/** The functions of one account and region: the four calls of the service that a running system needs. */
+/** The functions of one account and region: the calls of the service that a running system needs. */
 export class Functions {
   readonly #origin: string;
   readonly #world: AlicloudWorld;
@@ -49,12 +50,28 @@ export class Functions {
    * @throws what the function threw.
    */
   async invoke(name: string, payload: string): Promise<unknown> {
-    const answer = await this.#invoke(name, payload, { "x-fc-invocation-type": "Sync" });
-    if (answer.status !== 200) throw await this.#error(answer, `calling ${name}`);
-    const type = answer.headers["x-fc-error-type"];
-    const text = await textOf(answer);
+    const { type, text } = await this.#wait(name, payload);
     if (type !== undefined) throw fromErrorRecord(readFunctionError(type, text));
     return text === "" ? undefined : (JSON.parse(text) as unknown);
+  }
+
+  /**
+   * Calls a program that is a function of its own, and waits for its answer.
+   *
+   * @throws `failed` with what the program says, `timed-out` if it took too long
+   */
+  async call(name: string, payload: string): Promise<unknown> {
+    const { type, text } = await this.#wait(name, payload);
+    if (type === undefined) return programAnswer(text);
+    const { kind, message } = readFunctionError(type, text);
+    throw kind === "timed-out" ? fromErrorRecord({ kind, message }) : programError(text, type);
+  }
+
+  /** The answer; with the error's type if the function failed. */
+  async #wait(name: string, payload: string): Promise<{ readonly type: string | undefined; readonly text: string }> {
+    const answer = await this.#invoke(name, payload, { "x-fc-invocation-type": "Sync" });
+    if (answer.status !== 200) throw await this.#error(answer, `calling ${name}`);
+    return { type: answer.headers["x-fc-error-type"], text: await textOf(answer) };
   }
 
   /** Has a function called later; `known` if the task's id has been used already. */
