@@ -10,6 +10,9 @@ const LINK = "MILLRACE_LINK_";
 /** The link under which a worker finds the task it works for. */
 export const OWN_TASK = "$task";
 
+/** The port by which a function's process itself reads the buckets that are its sources, where it has to. */
+export const OWN_STORE = "$store";
+
 /** What a function is told of the place it runs in. */
 export interface Environment {
   /** Where it runs, in its cloud's own words: region, account. */

@@ -14,7 +14,7 @@ import type { Setup } from "../../../lib/clouds/kubernetes/runtime/setup.ts";
 import type { FunctionCall } from "../../../lib/runtime/calls.ts";
 import type { SourceEvent } from "../../../lib/runtime/events.ts";
 import type { Message, QueueReceiver } from "../../../lib/runtime/ports.ts";
-import { writeEnvironment } from "../../../lib/shared/environment.ts";
+import { OWN_STORE, writeEnvironment } from "../../../lib/shared/environment.ts";
 import { NatsWorld } from "../nats-world.ts";
 import { type S3Server, startS3 } from "../servers/s3.ts";
 import type { Said } from "./probe.ts";
@@ -67,7 +67,12 @@ export class FunctionsWorld {
     const around = await NatsWorld.start();
     const s3 = await startS3({ events: { natsUrl: around.server.url, subject } });
     const world = new FunctionsWorld(around, s3, await mkdtemp(join(tmpdir(), "millrace-functions-")));
-    const ports = { said: runtimeFile("queue"), state: runtimeFile("table"), media: runtimeFile("bucket") };
+    const ports = {
+      said: runtimeFile("queue"),
+      state: runtimeFile("table"),
+      media: runtimeFile("bucket"),
+      [OWN_STORE]: runtimeFile("bucket"),
+    };
     await world.#bundle("entry", "entry", fileURLToPath(new URL("probe.ts", import.meta.url)), ports);
     await world.#bundle("setup", "program", runtimeFile("setup"));
     await world.#bundle("publish", "program", runtimeFile("publish"));

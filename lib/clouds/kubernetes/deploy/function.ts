@@ -4,7 +4,7 @@ import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, LinkPlan, SecretPlan, TaskPlan, VolumePlan } from "../../../parts/plan.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
-import { OWN_TASK, writeEnvironment } from "../../../shared/environment.ts";
+import { OWN_STORE, OWN_TASK, writeEnvironment } from "../../../shared/environment.ts";
 import { codeOf, PORTS, runtimeFile } from "./code.ts";
 import { setupJob } from "./errand.ts";
 import { callSubject, OBJECT_NAME, workerName } from "./names.ts";
@@ -202,7 +202,10 @@ function linkOf(scope: Scope, { part }: LinkPlan): Links[string] {
 }
 
 function upload(site: Site, scope: Scope, plan: FunctionPlan, entry: "entry" | "job", links: Links): Artifact {
-  const ports = Object.fromEntries(Object.entries(links).map(([name, { port }]) => [name, port]));
+  const ports = {
+    ...Object.fromEntries(Object.entries(links).map(([name, { port }]) => [name, port])),
+    ...(plan.sources.some(({ type }) => type === "bucket.created") && { [OWN_STORE]: runtimeFile("bucket") }),
+  };
   return site.upload(codeOf(plan, entry, ports), "code", `${scope.name}-code`, scope.options);
 }
 

@@ -46,6 +46,7 @@ export async function start(deployment: Deployment, around: FunctionSurroundings
   const work = new FunctionWork({
     spec,
     deployed,
+    ports: deployment.ports,
     nats,
     prefix,
     clock,
