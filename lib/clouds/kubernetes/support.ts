@@ -5,37 +5,42 @@ const DAY = 86_400;
 const KB = 2 ** 10;
 const MB = 2 ** 20;
 
+const APPLIED = "a real API server (1.36) takes the objects; no pod was run";
+const SERVER = "a real NATS server (2.15)";
 const DOCUMENTED = "documentation only";
-const SERVER = "documentation only; a real NATS server can be started for the tests";
 
-const JOB = { source: "https://kubernetes.io/docs/concepts/workloads/controllers/job/", verified: DOCUMENTED };
-const CRON_JOB = {
-  source: "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/",
-  verified: DOCUMENTED,
-};
+const JOB = { source: "https://kubernetes.io/docs/concepts/workloads/controllers/job/", verified: APPLIED };
+const CRON_JOB = { source: "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/", verified: APPLIED };
 const RESOURCES = {
   source: "https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/",
-  verified: DOCUMENTED,
+  verified: APPLIED,
 };
-const SECRET = { source: "https://kubernetes.io/docs/concepts/configuration/secret/", verified: DOCUMENTED };
+const SECRET = { source: "https://kubernetes.io/docs/concepts/configuration/secret/", verified: APPLIED };
 const VOLUME = { source: "https://kubernetes.io/docs/concepts/storage/persistent-volumes/", verified: DOCUMENTED };
-const RBAC = { source: "https://kubernetes.io/docs/reference/access-authn-authz/rbac/", verified: DOCUMENTED };
-const KEDA = { source: "https://keda.sh/docs/latest/reference/scaledobject-spec/", verified: DOCUMENTED };
+const RBAC = {
+  source: "https://kubernetes.io/docs/reference/access-authn-authz/rbac/",
+  verified: "a real API server (1.36), as each service account",
+};
+const KEDA = {
+  source: "https://keda.sh/docs/latest/scalers/nats-jetstream/",
+  verified: "a real API server (1.36) takes the ScaledObject by KEDA's own definition (2.21); nothing was scaled",
+};
 const CONSUMER = { source: "https://docs.nats.io/nats-concepts/jetstream/consumers", verified: SERVER };
 const STREAM = { source: "https://docs.nats.io/nats-concepts/jetstream/streams", verified: SERVER };
 const KEY_VALUE = { source: "https://docs.nats.io/nats-concepts/jetstream/key-value-store", verified: SERVER };
 const NATS = { source: "https://docs.nats.io/running-a-nats-service/configuration", verified: SERVER };
 const S3 = {
   source: "https://docs.aws.amazon.com/AmazonS3/latest/API/Welcome.html",
-  verified: "unverified: it depends on the S3-compatible server you run",
+  verified:
+    "a real S3-compatible server (versitygw 1.8) in use; made on a stand-in only: it depends on the one you run",
 };
 const RULE = {
-  source: "https://prometheus.io/docs/prometheus/latest/configuration/alerting_rules/",
-  verified: "unverified",
+  source: "https://github.com/nats-io/prometheus-nats-exporter",
+  verified: "unverified: the exporter's names of its numbers",
 };
 const MILLRACE = { source: "Millrace's core, the same on every cloud", verified: "on the local cloud" };
 
-const kept = { level: "native", how: "Pulumi's protect and retainOnDelete" } as const;
+const kept = { level: "native", how: "Pulumi's retainOnDelete" } as const;
 const reused = { level: "native", how: "used by its name, never changed" } as const;
 
 /** A cron expression counts within the hour and the day: other intervals would jump at their end. */
@@ -52,26 +57,30 @@ export const support: Support = {
   parts: {
     bucket: {
       level: "added",
-      how: "a bucket on an S3-compatible server that you run",
+      how: "a bucket of an S3-compatible store that you run",
       ...S3,
       options: {
-        expires: { level: "native", how: "a lifecycle rule of the server, in whole days", ...S3, min: DAY, step: DAY },
-        versioned: { level: "native", how: "versioning of the server", ...S3 },
+        expires: { level: "native", how: "a lifecycle rule of the store, in whole days", ...S3, min: DAY, step: DAY },
+        versioned: { level: "native", how: "versioning of the store", ...S3 },
         removable: { ...kept, ...S3 },
         existing: { ...reused, ...S3 },
       },
     },
     queue: {
       level: "native",
-      how: "a JetStream stream and its consumer, on NATS",
+      how: "a work-queue stream of NATS, made by a Job; it stays when the stack is destroyed",
       ...STREAM,
       options: {
         visibility: { level: "native", how: "ack_wait", ...CONSUMER, min: 1 },
         retention: { level: "native", how: "max_age", ...STREAM, min: 1 },
-        delay: { level: "added", how: "the receiver gives an early message back until its time", ...CONSUMER, min: 0 },
-        attempts: { level: "native", how: "max_deliver", ...CONSUMER, min: 1, step: 1 },
-        deadLetters: { level: "added", how: "moved by us on the advisory MAX_DELIVERIES; NATS has none", ...CONSUMER },
-        existing: { ...reused, ...STREAM },
+        delay: { level: "native", how: "a scheduled message, from NATS 2.12 on", ...STREAM, min: 0 },
+        attempts: { level: "added", how: "receivers count a message's deliveries", ...CONSUMER, min: 1, step: 1 },
+        deadLetters: { level: "added", how: "moved by whoever receives it once too often", ...CONSUMER },
+        existing: {
+          level: "native",
+          how: "a stream of one subject of its name, with a consumer `receivers`",
+          ...STREAM,
+        },
       },
     },
     function: {
@@ -79,17 +88,37 @@ export const support: Support = {
       how: "a Deployment of the stock Node 24 image, scaled by KEDA",
       ...KEDA,
       options: {
-        links: { level: "added", how: "a service account, and credentials for just the linked parts", ...RBAC },
+        links: {
+          level: "added",
+          how: "addresses; all pods have the stack's keys of NATS and the store, rights in the cluster only keepers",
+          ...RBAC,
+        },
         timeout: { level: "added", how: "kept by our entry", ...MILLRACE, min: 1 },
-        memory: { level: "native", how: "resources.limits.memory", ...RESOURCES, min: 64 * MB },
-        disk: { level: "native", how: "resources.limits.ephemeral-storage", ...RESOURCES, min: 0 },
-        cpu: { level: "native", how: "resources.limits.cpu", ...RESOURCES, min: 0.001, step: 0.001 },
-        attempts: { level: "added", how: "deliveries of its event from NATS", ...CONSUMER, min: 1, step: 1 },
-        backoff: { level: "added", how: "our entry gives the event back with that delay", ...CONSUMER },
+        memory: {
+          level: "native",
+          how: "requests and limits of memory; a pod takes 256 MB at least, while its code is fetched",
+          ...RESOURCES,
+          min: 64 * MB,
+        },
+        disk: {
+          level: "native",
+          how: "the size of /tmp and of ephemeral-storage, 16 MB at least",
+          ...RESOURCES,
+          min: 0,
+        },
+        cpu: { level: "native", how: "requests and limits of cpu", ...RESOURCES, min: 0.001, step: 0.001 },
+        attempts: { level: "added", how: "our entry counts the deliveries of its call", ...CONSUMER, min: 1, step: 1 },
+        backoff: { level: "added", how: "our entry gives the call back with that delay", ...CONSUMER },
         failures: { level: "added", how: "sent by our entry after the last attempt", ...CONSUMER },
         tools: { level: "added", how: "fetched from the artifact bucket when the container starts", ...MILLRACE },
         install: { level: "added", how: "installed for Debian, fetched when the container starts", ...MILLRACE },
-        concurrency: { level: "native", how: "maxReplicaCount", ...KEDA, min: 1, step: 1 },
+        concurrency: {
+          level: "native",
+          how: "maxReplicaCount: pods of one invocation each, else 20",
+          ...KEDA,
+          min: 1,
+          step: 1,
+        },
         "program.image": { level: "refused", how: "not built yet", ...RESOURCES },
         "program.image.gpu": { level: "refused", how: "not built yet", ...RESOURCES },
         "program.python": { level: "refused", how: "not built yet", ...RESOURCES },
@@ -98,10 +127,15 @@ export const support: Support = {
     },
     task: {
       level: "native",
-      how: "one Job per attempt, made by the dispatcher from a suspended CronJob, with a NATS table beside it",
+      how: "one Job per attempt, made by the task's keeper from a suspended CronJob, with a NATS table beside it",
       ...JOB,
       options: {
-        timeout: { level: "native", how: "activeDeadlineSeconds", ...JOB, min: 1, max: DAY, step: 1 },
+        timeout: {
+          level: "added",
+          how: "kept by our entry; activeDeadlineSeconds is 5 minutes and the grace longer",
+          ...JOB,
+          ...{ min: 1, max: DAY, step: 1 },
+        },
         grace: { level: "native", how: "terminationGracePeriodSeconds", ...JOB, min: 0, step: 1 },
         attempts: {
           level: "added",
@@ -112,7 +146,7 @@ export const support: Support = {
         },
         backoff: {
           level: "added",
-          how: "Jobs wait 10 seconds to 6 minutes, not to be set: ours, by the dispatcher",
+          how: "Jobs wait 10 seconds to 6 minutes, not to be set: ours, by the keeper",
           ...JOB,
         },
         concurrency: {
@@ -125,7 +159,7 @@ export const support: Support = {
         expires: { level: "added", how: "checked when the run is due to start", ...MILLRACE, min: 1 },
         retention: {
           level: "added",
-          how: "rows of the task table; the Job itself goes by its ttlSecondsAfterFinished",
+          how: "rows of the task table; the Job itself goes after a day, by its ttlSecondsAfterFinished",
           ...JOB,
           min: 1,
         },
@@ -135,7 +169,7 @@ export const support: Support = {
     },
     schedule: {
       level: "native",
-      how: "a CronJob",
+      how: "a CronJob, whose pod publishes the call",
       ...CRON_JOB,
       options: {
         "timing.every": {
@@ -155,39 +189,65 @@ export const support: Support = {
       ...SECRET,
       options: {
         config: { level: "native", how: "put there from Pulumi's encrypted configuration", ...SECRET },
-        existing: { ...reused, ...SECRET },
+        existing: {
+          level: "native",
+          how: "used by its name, and its key after a slash: `value` if none is given",
+          ...SECRET,
+        },
       },
     },
     volume: {
       level: "native",
-      how: "a PersistentVolumeClaim; the storage class has to allow many writers",
+      how: "a PersistentVolumeClaim of your storage class, which has to allow many writers",
       ...VOLUME,
-      options: { removable: { ...kept, ...VOLUME }, existing: { ...reused, ...VOLUME } },
+      options: {
+        removable: {
+          level: "native",
+          how: "retainOnDelete, in a namespace of yours: one that is made goes with all that is in it, and is refused",
+          ...VOLUME,
+        },
+        existing: { ...reused, ...VOLUME },
+      },
     },
     table: {
       level: "added",
       how: "a key-value bucket on NATS; expiry is checked on read",
       ...KEY_VALUE,
-      options: { removable: { ...kept, ...KEY_VALUE }, existing: { ...reused, ...KEY_VALUE } },
+      options: {
+        removable: {
+          level: "added",
+          how: "made by a Job, it stays in any case: `nats kv del` removes it",
+          ...KEY_VALUE,
+        },
+        existing: { ...reused, ...KEY_VALUE },
+      },
     },
     monitor: {
       level: "added",
-      how: "alerting rules for a Prometheus that you run",
+      how: "a PrometheusRule for the Prometheus operator that you run; refused until you name it, or none",
       ...RULE,
       options: {
-        alarms: { level: "added", how: "one alerting rule for each", ...RULE },
-        notify: { level: "added", how: "a webhook of ours, which sends it on", ...RULE },
+        alarms: {
+          level: "added",
+          how: "messages that wait, and failures as they reach a queue; age and duration are refused",
+          ...RULE,
+        },
+        notify: { level: "refused", how: "your Alertmanager tells whom it is configured to tell", ...RULE },
       },
     },
   },
   sources: {
-    "bucket.created": { level: "added", how: "notifications of the S3-compatible server, through NATS", ...S3 },
+    "bucket.created": {
+      level: "added",
+      how: "the store's notifications through NATS where you name their subject; else a listing once a minute, with a journal of what was seen",
+      ...S3,
+    },
     "queue.received": { level: "native", how: "a durable JetStream consumer, KEDA scales by what waits", ...KEDA },
-    "schedule.fired": { level: "native", how: "a CronJob that calls the function", ...CRON_JOB },
+    "schedule.fired": { level: "native", how: "a CronJob that publishes the call", ...CRON_JOB },
   },
   runs: {
     id: { level: "added", how: "the task table: Kubernetes knows a Job's name only while the Job is there", ...JOB },
-    delay: { level: "added", how: "the dispatcher makes the Job when it is due", ...JOB, min: 0 },
+    delay: { level: "added", how: "the keeper makes the Job when it is due", ...JOB, min: 0 },
     expires: { level: "added", how: "checked when the run is due to start", ...MILLRACE, min: 0 },
     priority: { level: "added", how: "the order of admission", ...MILLRACE },
     tenant: { level: "added", how: "kept in the task table, and a label of the Job", ...JOB },
@@ -200,21 +260,24 @@ export const support: Support = {
       level: "native",
       how: "the pod's log, while the pod is there",
       source: JOB.source,
-      verified: "documentation only; longer retention needs a log store of yours",
+      verified: "a stand-in for the API server's log; longer retention needs a log store of yours",
     },
     audit: { level: "added", how: "payload and result in the task table or its bucket", ...MILLRACE },
   },
   limits: {
-    taskPayloadBytes: {
-      value: 256 * KB,
-      how: "what an object of the cluster may hold",
-      source: JOB.source,
-      verified: "unverified: an object has about 1 MB in all",
+    taskPayloadBytes: { value: 120 * KB, how: "what an environment variable of a container holds", ...JOB },
+    taskResultBytes: {
+      value: 64 * KB,
+      how: "above, results lie in the bucket: a row of the task table is a message",
+      ...NATS,
     },
-    taskResultBytes: { value: 1 * MB, how: "max_payload of NATS, as it comes", ...NATS },
-    functionPayloadBytes: undefined,
-    eventPayloadBytes: { value: 1 * MB, how: "max_payload of NATS, as it comes", ...NATS },
-    queueMessageBytes: { value: 1 * MB, how: "max_payload of NATS, as it comes", ...NATS },
+    functionPayloadBytes: {
+      value: MB - 4 * KB,
+      how: "max_payload of NATS, as it comes, and the call around it",
+      ...NATS,
+    },
+    eventPayloadBytes: { value: MB - 4 * KB, how: "max_payload of NATS, as it comes, and the call around it", ...NATS },
+    queueMessageBytes: { value: MB - 4 * KB, how: "max_payload of NATS, as it comes, with room for headers", ...NATS },
     queueDelaySeconds: undefined,
     queueBatch: undefined,
     queueWindowSeconds: undefined,

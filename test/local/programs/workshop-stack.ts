@@ -26,11 +26,11 @@ class Stores extends Construct {
 }
 
 class Watch extends Construct {
-  constructor(name: string, { tasks, notify, ...args }: ConstructArgs & { tasks: TaskPart; notify: Queue }) {
+  constructor(name: string, { tasks, notify, ...args }: ConstructArgs & { tasks: TaskPart; notify: Queue[] }) {
     super("Watch", name, args);
     this.monitor("alarms", {
       alarms: [{ part: tasks, metric: "failures", above: 0, period: "1 minute" }],
-      notify: [notify],
+      notify,
     });
     this.build();
   }
@@ -46,6 +46,7 @@ const { runs } = new AsyncTask("workshop", {
   links: { papers: read(papers), password: read(password), outbox: send(outbox) },
   attempts: 1,
 });
-new Watch("watch", { cloud, tasks: runs, notify: new Inbox("pager", { cloud }).messages });
+const pager = new Inbox("pager", { cloud }).messages;
+new Watch("watch", { cloud, tasks: runs, notify: process.env.WORKSHOP_PAGER === "off" ? [] : [pager] });
 
 export const millrace = cloud.output;
