@@ -2,11 +2,13 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { connectKubernetes, type KubernetesTasks } from "../../lib/clouds/kubernetes/client.ts";
 import { keeperRules } from "../../lib/clouds/kubernetes/deploy/rbac.ts";
-import type { ApiRequest } from "../../lib/clouds/kubernetes/runtime/api.ts";
+import type { ApiRequest, KubernetesApi } from "../../lib/clouds/kubernetes/runtime/api.ts";
+import { attemptOf, Jobs } from "../../lib/clouds/kubernetes/runtime/jobs.ts";
 import { jobName } from "../../lib/clouds/kubernetes/runtime/labels.ts";
 import { publish } from "../../lib/clouds/kubernetes/runtime/nats.ts";
+import { MillraceError } from "../../lib/runtime/errors.ts";
 import type { TaskDefinition } from "../../lib/runtime/tasks/definition.ts";
-import { isFinal, type Task } from "../../lib/runtime/tasks/task.ts";
+import { isFinal, type Task, type TaskLogLine } from "../../lib/runtime/tasks/task.ts";
 import type { Work } from "../ports/work.ts";
 import { Cluster, type Stack, type StackOptions } from "./kubernetes/cluster.ts";
 import { KeeperProcess } from "./kubernetes/keeper-process.ts";
@@ -270,6 +272,123 @@ describe("an attempt on Kubernetes", () => {
     await submit("b", { do: "succeed" });
     await ended(client, "b");
     expect(stack.node.runs.map((run) => run.attempt)).toEqual(["a--a1", "b--a1"]);
+  });
+});
+
+describe("what is heard of Jobs", () => {
+  const following = async (stack: Stack, api: Pick<KubernetesApi, "ask" | "watch">) => {
+    const over = new AbortController();
+    const jobs = new Jobs(api as KubernetesApi, stack.namespace, TASK, `${TASK}-work`);
+    const heard: string[] = [];
+    const following = (async () => {
+      for await (const news of jobs.follow(over.signal))
+        heard.push(news.type === "all" ? `all: ${news.jobs.length}` : `${news.type} ${attemptOf(news.job)?.id}`);
+    })();
+    endings.push(() => {
+      over.abort();
+      return following.catch(() => {});
+    });
+    return { heard, following };
+  };
+
+  it("begins with all, goes on where a watch ended, and begins again where the server has forgotten that", async () => {
+    const { stack, client, submit } = await deployed();
+    const { admin } = cluster;
+    const versions: string[] = [];
+    // Each watch ends after a message, as after some minutes; the server forgets at the third and the fourth one.
+    const { heard } = await following(stack, {
+      ask: (question) => admin.ask(question),
+      async *watch(question) {
+        versions.push(question.query!.resourceVersion!);
+        if (versions.length === 3) yield { type: "ERROR", object: { code: 410, message: "too old" } as never };
+        else if (versions.length === 4) throw new MillraceError("expired", "too old");
+        else for await (const event of admin.watch(question)) return yield event as never;
+      },
+    });
+    await submit("a", { do: "succeed" });
+    await ended(client, "a");
+    await eventually(() => (heard.filter((news) => news.startsWith("all")).length === 3 ? true : undefined));
+    const path = `${stack.node.path.jobs}/${jobName({ task: TASK, id: "a", attempt: 1 })}`;
+    await admin.ask({ verb: "delete", path, body: { propagationPolicy: "Background" } });
+    await eventually(() => (heard.includes("removed a") ? true : undefined));
+    expect(heard.slice(0, 5)).toEqual(["all: 0", "changed a", "changed a", "all: 1", "all: 1"]);
+    expect(new Set(versions.slice(0, 3)).size).toBe(3);
+  });
+
+  it("ends with what is wrong, if the server refuses", async () => {
+    const { stack } = await deployed();
+    const api = cluster.api(await stack.token("worker"));
+    endings.push(async () => api.close());
+    const { following: refused } = await following(stack, api);
+    await expect(refused).rejects.toMatchObject({ kind: "refused", message: expect.stringContaining("403") as string });
+  });
+});
+
+describe("the log of a run", () => {
+  const messages = async (lines: AsyncIterable<TaskLogLine>) => {
+    const all: TaskLogLine[] = [];
+    for await (const line of lines) all.push(line);
+    return all;
+  };
+  /** A client that may read logs, and nothing else of the cluster. */
+  const reading = async (stack: Stack) => {
+    const token = await stack.token("reader");
+    const client = connectKubernetes({
+      addresses: stack.addresses,
+      nats: { servers: nats.url },
+      api: { server: cluster.server.url, ca: cluster.ca, token: () => token },
+      clock: quickClock(stack.pace.begin, stack.pace.speed),
+    });
+    endings.push(() => client.close());
+    return client;
+  };
+
+  it("is read and read on from the run's pods, over all its attempts", async () => {
+    const { stack, client, submit } = await deployed();
+    const reader = await reading(stack);
+    await submit("a", { do: "log", lines: 30 });
+    await ended(client, "a");
+    const lines = await messages(reader.logs(TASK, "a", { follow: true }));
+    expect(lines.map(({ message }) => message)).toEqual(Array.from({ length: 30 }, (_, n) => `line ${n + 1}`));
+    expect(lines[4]).toMatchObject({ attempt: 1, level: "info", fields: { line: 5 } });
+    expect(await messages(reader.logs(TASK, "a", { after: lines[27]!.sequence }))).toEqual(lines.slice(28));
+
+    await submit("c", { do: "wait" });
+    const pod = await waiting(stack, "c--a1");
+    stack.node.kill(pod, "SIGKILL");
+    await ended(client, "c");
+    await client.retry(TASK, "c");
+    await waiting(stack, "c--a2");
+    const both = await messages(reader.logs(TASK, "c"));
+    expect(both.map(({ attempt, message }) => [attempt, message])).toEqual([
+      [1, "waiting"],
+      [2, "waiting"],
+    ]);
+  });
+
+  it("is followed while its pod runs", async () => {
+    const { stack, client, submit } = await deployed();
+    const reader = await reading(stack);
+    await submit("a", { do: "wait" });
+    const followed = messages(reader.logs(TASK, "a", { follow: true }));
+    await waiting(stack, "a--a1");
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await client.stop(TASK, "a");
+    expect((await followed).map(({ message }) => message)).toEqual(["waiting"]);
+    await expect(messages(reader.logs(TASK, "nobody"))).rejects.toMatchObject({ kind: "not-found" });
+  });
+
+  it("is with whoever may ask the API server: others are told how", async () => {
+    const { stack, client, submit } = await deployed();
+    await submit("a", { do: "succeed" });
+    await expect(messages(client.logs(TASK, "a"))).rejects.toMatchObject({
+      kind: "refused",
+      message: expect.stringMatching(
+        new RegExp(
+          `kubectl logs --namespace ${stack.namespace} --container main --tail -1 --selector millrace/task=${TASK},millrace/run=[a-z0-9]{20}$`,
+        ),
+      ) as string,
+    });
   });
 });
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { bundle } from "../../../lib/bundle/bundle.ts";
-import { keeperRules } from "../../../lib/clouds/kubernetes/deploy/rbac.ts";
+import { keeperRules, LOG_READER_RULES } from "../../../lib/clouds/kubernetes/deploy/rbac.ts";
 import { type SharedNats, sharedNats } from "../../../lib/clouds/kubernetes/runtime/account.ts";
 import { KubernetesApi } from "../../../lib/clouds/kubernetes/runtime/api.ts";
 import { setUp } from "../../../lib/clouds/kubernetes/runtime/setup.ts";
@@ -128,19 +128,14 @@ export class Stack {
     const make = (path: string, body: object) => admin.ask({ verb: "create", path, body });
     const inside = `/api/v1/namespaces/${this.namespace}`;
     await make("/api/v1/namespaces", { apiVersion: "v1", kind: "Namespace", metadata: { name: this.namespace } });
-    for (const name of ["keeper", "worker"]) {
+    for (const name of ACCOUNTS) {
       await make(`${inside}/serviceaccounts`, { apiVersion: "v1", kind: "ServiceAccount", metadata: { name } });
     }
-    const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${this.namespace}`;
-    const rules = this.definitions.flatMap(({ name }) => keeperRules(jobOf(name)));
-    const head = { apiVersion: "rbac.authorization.k8s.io/v1", metadata: { name: "keeper" } };
-    await make(`${rbac}/roles`, { ...head, kind: "Role", rules });
-    await make(`${rbac}/rolebindings`, {
-      ...head,
-      kind: "RoleBinding",
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "keeper" },
-      subjects: [{ kind: "ServiceAccount", name: "keeper", namespace: this.namespace }],
-    });
+    await this.#grant(
+      "keeper",
+      this.definitions.flatMap(({ name }) => keeperRules(jobOf(name))),
+    );
+    await this.#grant("reader", LOG_READER_RULES);
     for (const task of this.definitions) {
       await make(`/apis/batch/v1/namespaces/${this.namespace}/cronjobs`, {
         apiVersion: "batch/v1",
@@ -157,6 +152,17 @@ export class Stack {
       });
     }
     this.#node = new StandInNode(admin, this.namespace);
+  }
+
+  async #grant(account: Account, rules: readonly object[]): Promise<void> {
+    const path = `/apis/rbac.authorization.k8s.io/v1/namespaces/${this.namespace}`;
+    const head = { apiVersion: "rbac.authorization.k8s.io/v1", metadata: { name: account } };
+    const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: account };
+    const subjects = [{ kind: "ServiceAccount", name: account, namespace: this.namespace }];
+    const { admin } = this.cluster;
+    await admin.ask({ verb: "create", path: `${path}/roles`, body: { ...head, kind: "Role", rules } });
+    const body = { ...head, kind: "RoleBinding", roleRef, subjects };
+    await admin.ask({ verb: "create", path: `${path}/rolebindings`, body });
   }
 
   /** As the setup Jobs do. */
@@ -178,7 +184,7 @@ export class Stack {
   }
 
   /** A token of one of the stack's service accounts. */
-  async token(account: "keeper" | "worker"): Promise<string> {
+  async token(account: Account): Promise<string> {
     const path = `/api/v1/namespaces/${this.namespace}/serviceaccounts/${account}/token`;
     const body = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { audiences: [] } };
     const { status } = await this.cluster.admin.ask<{ status: { token: string } }>({ verb: "create", path, body });
@@ -269,6 +275,10 @@ export class Stack {
     };
   }
 }
+
+/** `reader` may read the logs of runs. */
+const ACCOUNTS = ["keeper", "worker", "reader"] as const;
+type Account = (typeof ACCOUNTS)[number];
 
 const QUEUES = ["successes", "failures"] as const;
 

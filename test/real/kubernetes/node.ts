@@ -1,5 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
 import { constants as os, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -73,6 +75,7 @@ export class StandInNode {
   readonly #started = new Set<string>();
   readonly #containers = new Map<string, ChildProcess>();
   readonly #ending = new Set<string>();
+  readonly #kubelet: Server;
   readonly #evicted = new Set<string>();
   readonly #work = new Set<Promise<void>>();
   /** What each pod has printed. */
@@ -84,6 +87,8 @@ export class StandInNode {
   constructor(api: KubernetesApi, namespace: string) {
     this.#api = api;
     this.#namespace = namespace;
+    this.#kubelet = this.#serveLogs();
+    this.#go(this.#register());
     this.#go(this.#follow<StoredJob>(this.path.jobs, (type, job) => this.#onJob(type, job)));
     this.#go(this.#follow<StoredPod>(this.path.pods, (type, pod) => this.#onPod(type, pod)));
   }
@@ -116,6 +121,8 @@ export class StandInNode {
   /** Ends everything that runs, without a word to anybody. */
   async close(): Promise<void> {
     this.#over.abort();
+    this.#kubelet.closeAllConnections();
+    this.#kubelet.close();
     for (const child of this.#containers.values()) child.kill("SIGKILL");
     while (this.#work.size > 0) await Promise.all(this.#work);
     rmSync(this.#folder, { recursive: true, force: true });
@@ -143,6 +150,41 @@ export class StandInNode {
     }
   }
 
+  /** So that the API server finds who has the logs. */
+  async #register(): Promise<void> {
+    if (!this.#kubelet.listening) await new Promise((resolve) => this.#kubelet.once("listening", resolve));
+    const { port: Port } = this.#kubelet.address() as AddressInfo;
+    const addresses = [{ type: "InternalIP", address: "127.0.0.1" }];
+    const status = { addresses, daemonEndpoints: { kubeletEndpoint: { Port } } };
+    const body = { apiVersion: "v1", kind: "Node", metadata: { name: this.#namespace }, status };
+    await this.#api.ask({ verb: "create", path: "/api/v1/nodes", body });
+  }
+
+  /** `GET /containerLogs/<namespace>/<pod>/<container>`, as kubelets answer the API server. */
+  #serveLogs(): Server {
+    const server = createServer(certificate(this.#folder), async ({ url = "/" }, response) => {
+      const { pathname, searchParams } = new URL(url, "https://kubelet");
+      const pod = pathname.split("/")[3] ?? "";
+      const lines = this.logs.get(pod) ?? [];
+      const tail = searchParams.get("tailLines");
+      let sent = tail === null ? 0 : Math.max(0, lines.length - Number(tail));
+      const isOpen = () => !response.destroyed && !this.#over.signal.aborted;
+      response.writeHead(200, { "content-type": "text/plain" });
+      response.flushHeaders();
+      do {
+        const hasEnded = !this.#containers.has(pod);
+        for (; sent < lines.length; sent++) {
+          const { time, text } = lines[sent]!;
+          response.write(searchParams.has("timestamps") ? `${time} ${text}\n` : `${text}\n`);
+        }
+        if (searchParams.get("follow") !== "true" || hasEnded) break;
+        await sleep(20);
+      } while (isOpen());
+      response.end();
+    });
+    return server.listen(0, "127.0.0.1");
+  }
+
   #onJob(type: string, job: StoredJob): void {
     const uid = job.metadata.uid!;
     if (type === "DELETED") this.#go(this.#collect(uid));
@@ -167,7 +209,7 @@ export class StandInNode {
           labels: { ...metadata.labels, "batch.kubernetes.io/job-name": name },
           ownerReferences: [{ apiVersion: "batch/v1", kind: "Job", name, uid, controller: true }],
         },
-        spec: { ...spec, nodeName: "stand-in" },
+        spec: { ...spec, nodeName: this.#namespace },
       },
     });
     if (job.spec.activeDeadlineSeconds !== undefined) this.#go(this.#endInTime(job, job.spec.activeDeadlineSeconds));
@@ -302,6 +344,14 @@ export class StandInNode {
       }
     }
   }
+}
+
+/** The API server takes any from a kubelet, unless it is told whose to take. */
+function certificate(folder: string) {
+  const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
+  const args = ["-newkey", "rsa:2048", "-nodes", "-subj", "/CN=stand-in", "-keyout", key, "-out", cert, "-days", "2"];
+  execFileSync("openssl", ["req", "-x509", ...args], { stdio: "ignore" });
+  return { key: readFileSync(key), cert: readFileSync(cert) };
 }
 
 const containerStatus = (state: object) => ({

@@ -1,4 +1,3 @@
-import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { type Clock, systemClock } from "../../../runtime/clock.ts";
 import type { Deployment, LinkAddress } from "../../../runtime/deployment.ts";
@@ -7,6 +6,7 @@ import type { TaskService } from "../../../runtime/tasks/service.ts";
 import { readEnvironment } from "../../../shared/environment.ts";
 import { natsAccess, sharedNats } from "./account.ts";
 import { insideCluster, type KubernetesApi } from "./api.ts";
+import { answerHealth } from "./health.ts";
 import { Jobs } from "./jobs.ts";
 import type { KeeperWorld } from "./keeper.ts";
 import { TaskKeeper } from "./task-keeper.ts";
@@ -80,13 +80,4 @@ export async function start(deployment: Deployment, around: KeepSurroundings = R
 function settingsIn({ MILLRACE_KEEPER: text }: KeepSurroundings["variables"]): KeeperJson {
   if (!text) throw new Error("the environment variable MILLRACE_KEEPER is missing: this keeper was not deployed by us");
   return JSON.parse(text) as KeeperJson;
-}
-
-/** For the probes of its pod: 200 while it can work. */
-function answerHealth({ MILLRACE_HEALTH_PORT: port }: KeepSurroundings["variables"], isWell: () => boolean) {
-  if (!port) return undefined;
-  const server: Server = createServer((_request, response) => {
-    response.writeHead(isWell() ? 200 : 503, { connection: "close" }).end();
-  });
-  return server.listen(Number(port));
 }
