@@ -516,6 +516,26 @@ describe("VideoTranscodePipeline", () => {
   });
   everywhere(() => resources);
 
+  it("is called the same when it is renamed and keeps its id, but for its own name", async () => {
+    const renamed = await deploy(
+      (cloud) =>
+        new VideoTranscodePipeline("films", {
+          id: "videos",
+          cloud,
+          formats: ["mp4"],
+          prefix: "in/",
+          suffixes: [".mp4", ".mov"],
+          timeout: "15 minutes",
+        }),
+    );
+    // An alias of the construct covers names that begin with its own.
+    const aliased = listOf(renamed).map((line) => line.replace(/ films-/, " videos-"));
+    expect(aliased.sort()).toEqual(listOf(resources));
+    const names = (list: readonly RegisteredResource[]) =>
+      list.map(({ inputs }) => inputs.bucket ?? inputs.name ?? inputs.family ?? inputs.functionName).sort();
+    expect(names(renamed)).toEqual(names(resources));
+  });
+
   it("has a rule for each ending, and each rule the permission to call the dispatcher", () => {
     const { bucket } = inputsOf(resources, "Bucket", "videos-uploads");
     const name = physical(resources, "Function", "videos-transcode-dispatch");
@@ -994,6 +1014,7 @@ describe("the way to what Millrace does not cover", () => {
     expect(ofType(resources, "MetricAlarm").map(({ inputs }) => inputs.alarmActions)).toEqual([[alarmTopic]]);
     expect(statementsOf(resources, "reports-task-machine")[0]!.Resource[0]).toMatch(/^arn:aws-cn:lambda:cn-north-1:/);
     expect(JSON.stringify(statementsOf(resources, "reports-task-work-role"))).toContain("arn:aws-cn:s3:::mine/tasks/");
+    expect(inputsOf(resources, "StateMachine", "reports-task").definition).not.toContain("arn:aws:");
   });
 });
 

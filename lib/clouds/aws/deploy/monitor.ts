@@ -10,7 +10,7 @@ import { openToServices } from "./queue.ts";
 import type { Site } from "./shared.ts";
 
 /** https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html */
-const ALARM_NAME: NameRule = { max: 120, allowed: /[A-Za-z0-9_-]/ };
+const ALARM_NAME: NameRule = { max: 255, allowed: /[A-Za-z0-9_-]/ };
 /** https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html */
 const TOPIC_NAME: NameRule = { max: 256, allowed: /[A-Za-z0-9_-]/ };
 
@@ -81,7 +81,7 @@ function alarmOf(site: Site, scope: Scope, alarm: AlarmPlan, told: readonly pulu
     aws.cloudwatch.MetricAlarm,
     `${scope.name}-${lastingName(scope, alarm)}`,
     {
-      name: `${scope.physicalName(ALARM_NAME)}-${lastingName(scope, alarm)}`.slice(0, 255),
+      name: scope.physicalName(ALARM_NAME, scope.name, lastingName(scope, alarm)),
       namespace,
       metricName,
       statistic,
@@ -132,7 +132,7 @@ function notified(site: Site, scope: Scope, notify: readonly DestinationPlan[]):
     else permit(site, scope, name, topic);
     site.make(
       aws.sns.TopicSubscription,
-      `${scope.name}-to-${name}`,
+      `${scope.name}-to-${scope.plan(name).stem}`,
       {
         topic: topic.arn,
         protocol: kind === "queue" ? "sqs" : "lambda",
@@ -149,7 +149,7 @@ function notified(site: Site, scope: Scope, notify: readonly DestinationPlan[]):
 function permit(site: Site, scope: Scope, name: string, topic: aws.sns.Topic): void {
   site.make(
     aws.lambda.Permission,
-    `${scope.name}-to-${name}-permission`,
+    `${scope.name}-to-${scope.plan(name).stem}-permission`,
     {
       action: "lambda:InvokeFunction",
       function: scope.physicalName(FUNCTION_NAME, name),

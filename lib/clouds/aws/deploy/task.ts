@@ -88,31 +88,22 @@ function definitionOf(site: Site, scope: Scope, plan: TaskPlan, worker: string):
   if (!isLong(plan)) {
     return pulumi
       .all([functionArn(site, worker), keeper])
-      .apply(([worker, keeper]) =>
-        JSON.stringify(stateMachine({ platform: "lambda", worker, keeper, timeout, grace })),
-      );
+      .apply(([worker, keeper]) => written(site, stateMachine({ platform: "lambda", worker, keeper, timeout, grace })));
   }
   const { subnets, securityGroups, publicIp } = site.network.containers;
+  // By its family its latest revision is run, and new code changes nothing here.
+  const container = { taskDefinition: worker, container: CONTAINER, publicIp };
   return pulumi
     .all([keeper, clusterArn(site), pulumi.all([...subnets]), pulumi.all([...securityGroups])])
-    .apply(([keeper, cluster, subnets, securityGroups]) =>
-      JSON.stringify(
-        stateMachine({
-          platform: "fargate",
-          keeper,
-          timeout,
-          grace,
-          cluster,
-          // The family: its latest revision is run, and new code changes nothing here.
-          taskDefinition: worker,
-          container: CONTAINER,
-          subnets,
-          securityGroups,
-          publicIp,
-        }),
-      ),
-    );
+    .apply(([keeper, cluster, subnets, securityGroups]) => {
+      const place = { cluster, subnets, securityGroups, ...container };
+      return written(site, stateMachine({ platform: "fargate", keeper, timeout, grace, ...place }));
+    });
 }
+
+/** Services have the ARNs of the region's own partition. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html */
+const written = ({ partition }: Site, definition: object): string =>
+  JSON.stringify(definition).replaceAll('"arn:aws:states:::', `"arn:${partition}:states:::`);
 
 function keeperOf(site: Site, scope: Scope, plan: TaskPlan, address: pulumi.Output<LinkAddress>): Built {
   const name = `${plan.name}-keep`;
