@@ -139,7 +139,7 @@ describe("AsyncTask", () => {
       expect(pod.automountServiceAccountToken, name).toBe(name === "reports-task-keep");
     }
     const { spec } = inputsOf(resources, "NetworkPolicy", "reports-task-keep-network");
-    expect(spec.podSelector.matchLabels["millrace.dev/part"]).toBe("reports-task-keep");
+    expect(spec.podSelector).toEqual(inputsOf(resources, "Deployment", "reports-task-keep").spec.selector);
     expect(spec.egress).toEqual([
       {
         ports: [

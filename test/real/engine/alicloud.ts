@@ -169,7 +169,7 @@ export const service: Service = {
       replaces: ["project", "logstore"],
       id: named("project", "logstore"),
       check: rules((all) => {
-        if (all.value("fullText") === undefined && all.value("fieldSearches") === undefined) {
+        if (!all.has("fullText") && !all.has("fieldSearches")) {
           all.refuse("fullText", null, "fullText or fieldSearches");
         }
         all.each("fieldSearches", (field) => field.oneOf("type", ["long", "text", "double", "json"]));
@@ -285,7 +285,7 @@ export const service: Service = {
       zones: [{ id: `${REGION}-h` }, { id: `${REGION}-i` }],
     }),
   },
-  check: (_, inputs) => rules((all) => checkTags(all))(inputs),
+  check: (_, ...args) => rules(checkTags)(...args),
 };
 
 /** https://github.com/aliyun/terraform-provider-alicloud: resource_alicloud_fcv3_function.go */
@@ -337,7 +337,7 @@ function checkFunction(all: Rules): void {
   if (!runtime.startsWith("custom") && Number(all.value("instanceConcurrency") ?? 1) > 1) {
     all.refuse("instanceConcurrency", all.value("instanceConcurrency"), `1 for ${runtime}`);
   }
-  if (all.value("nasConfig") !== undefined && all.value("vpcConfig") === undefined) {
+  if (all.has("nasConfig") && !all.has("vpcConfig")) {
     all.refuse("nasConfig", all.value("nasConfig"), "a mount point in the network that vpcConfig names");
   }
   if (runtime !== "custom-container" && all.value("code") === undefined)

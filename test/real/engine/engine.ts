@@ -22,10 +22,10 @@ const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 /** The package of a cloud's provider, and so the name of its stand-in's file. */
 export type Package = "alicloud" | "aws" | "kubernetes";
 
-/** A copy of the repository that tests may edit, the CLI with a home and a backend of its own, and a stand-in provider. */
+/** A copy of the repository that tests may edit, the CLI with a home and a backend of its own, and stand-ins for providers. */
 export interface Engine {
   stack(name: string, program: string, config: Readonly<Record<string, Setting>>): Promise<TestStack>;
-  /** What the stand-in has. */
+  /** What the stand-ins have. */
   resources(): Promise<readonly Kept[]>;
   /** Has a resource vanish without the engine's knowing. */
   lose(type: string, id: string): Promise<void>;
@@ -47,24 +47,28 @@ export interface TestStack {
   state(): Promise<Deployment>;
 }
 
-/** @throws if `MILLRACE_PULUMI` does not say where the CLI is */
-export async function startEngine(provider: Package): Promise<Engine> {
+/**
+ * @param providers the packages of the providers that programs use
+ * @throws if `MILLRACE_PULUMI` does not say where the CLI is
+ */
+export async function startEngine(providers: readonly Package[]): Promise<Engine> {
   const cli = process.env.MILLRACE_PULUMI;
   if (!cli) throw new Error("MILLRACE_PULUMI: name the Pulumi CLI; npm run test:real does");
   const home = await mkdtemp(join(tmpdir(), "millrace-engine-"));
   const copy = join(home, "copy");
   await copyRepository(copy);
-  const standIn = await startStandIn(provider);
+  const standIns = await Promise.all(providers.map(startStandIn));
+  const ask = async (question: Question) => (await Promise.all(standIns.map((one) => one.ask(question)))).flat();
   // Automation API looks for a CLI in `bin` of its root.
   const root = join(home, "cli");
   await mkdir(join(root, "bin"), { recursive: true });
   await symlink(cli, join(root, "bin/pulumi"));
   const pulumiCommand = await PulumiCommand.get({ root });
-  const env = await environment(home, join(root, "bin"), provider, standIn.port);
+  const env = await environment(home, join(root, "bin"), standIns);
   return {
-    stack: (name, program, config) => createStack({ home, copy, cli, env, pulumiCommand }, name, program, config),
-    resources: () => standIn.ask({ ask: "resources" }),
-    lose: async (type, id) => void (await standIn.ask({ lose: `${type} ${id}` })),
+    stack: (name, program, config) => createStack({ copy, cli, env, pulumiCommand }, name, program, config),
+    resources: () => ask({ ask: "resources" }),
+    lose: async (type, id) => void (await ask({ lose: `${type} ${id}` })),
     async edit(file, change) {
       const path = join(copy, file);
       const before = await readFile(path, "utf8");
@@ -73,7 +77,7 @@ export async function startEngine(provider: Package): Promise<Engine> {
       await writeFile(path, after);
     },
     async close() {
-      await standIn.close();
+      await Promise.all(standIns.map((one) => one.close()));
       await rm(home, { recursive: true, force: true });
     },
   };
@@ -81,7 +85,7 @@ export async function startEngine(provider: Package): Promise<Engine> {
 
 /** What a program needs; packages and tools that were fetched are shared. */
 async function copyRepository(copy: string): Promise<void> {
-  for (const name of ["lib", "stacks", "examples", "test/real/engine/programs", "package.json"]) {
+  for (const name of ["lib", "stacks", "examples", "test/real/engine/programs", "package.json", "Pulumi.yaml"]) {
     await cp(join(ROOT, name), join(copy, name), { recursive: true, filter: (path) => !path.includes(".millrace") });
   }
   await symlink(join(ROOT, "node_modules"), join(copy, "node_modules"));
@@ -94,9 +98,13 @@ async function copyRepository(copy: string): Promise<void> {
 async function startStandIn(provider: Package) {
   const file = fileURLToPath(new URL("stand-in.ts", import.meta.url));
   const child = fork(file, [provider], { execArgv: [], stdio: ["ignore", "pipe", "inherit", "ipc"] });
-  const [line] = (await once(child.stdout!, "data")) as [Buffer];
+  const ended = once(child, "exit").then(() => {
+    throw new Error(`the stand-in of ${provider} ended before it listened: see above`);
+  });
+  const [line] = (await Promise.race([once(child.stdout!, "data"), ended])) as [Buffer];
+  ended.catch(() => {});
   return {
-    port: Number(line.toString().trim()),
+    address: `${provider}:${line.toString().trim()}`,
     async ask(question: Question): Promise<readonly Kept[]> {
       const answer = once(child, "message");
       child.send(question);
@@ -110,7 +118,7 @@ async function startStandIn(provider: Package) {
 }
 
 /** Nothing is downloaded, nobody is asked whether there is a newer version, and the backend is a folder. */
-async function environment(home: string, bin: string, provider: Package, port: number) {
+async function environment(home: string, bin: string, standIns: readonly { readonly address: string }[]) {
   const backend = join(home, "backend");
   await mkdir(backend);
   return {
@@ -120,12 +128,11 @@ async function environment(home: string, bin: string, provider: Package, port: n
     PULUMI_CONFIG_PASSPHRASE: "of this test alone",
     PULUMI_SKIP_UPDATE_CHECK: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
-    PULUMI_DEBUG_PROVIDERS: `${provider}:${port}`,
+    PULUMI_DEBUG_PROVIDERS: standIns.map(({ address }) => address).join(),
   };
 }
 
 interface Place {
-  readonly home: string;
   readonly copy: string;
   readonly cli: string;
   readonly env: Readonly<Record<string, string>>;
@@ -133,14 +140,13 @@ interface Place {
 }
 
 async function createStack(
-  { home, copy, cli, env, pulumiCommand }: Place,
+  { copy, cli, env, pulumiCommand }: Place,
   stackName: string,
   program: string,
   config: Readonly<Record<string, Setting>>,
 ): Promise<TestStack> {
-  const workDir = join(home, stackName);
-  await mkdir(workDir);
-  await writeFile(join(workDir, "Pulumi.yaml"), "name: millrace\nruntime: nodejs\n");
+  // Its `main` says where relative paths of programs begin.
+  const workDir = copy;
   const stack = await LocalWorkspace.createStack({ stackName, workDir }, { envVars: env, pulumiCommand });
   await stack.setAllConfig(settings(config));
   const order = { file: join(copy, program), folder: join(copy, "stacks"), workDir, stack: stackName };

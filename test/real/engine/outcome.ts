@@ -12,7 +12,7 @@ export interface Step {
 /** What came of a verb. */
 export interface Outcome {
   readonly steps: readonly Step[];
-  /** What the CLI wrote, if it failed. */
+  /** What the CLI says is wrong, if it failed. */
   readonly error?: string;
 }
 
@@ -31,9 +31,13 @@ export async function outcomeOf(
     });
     return { steps };
   } catch (error) {
-    return { steps, error: `${text}\n${(error as Error).message}` };
+    return { steps, error: diagnosticsIn(text) ?? (error as Error).message };
   }
 }
+
+/** The part of what the CLI wrote that says what is wrong. */
+const diagnosticsIn = (text: string): string | undefined =>
+  /^Diagnostics:\n(.*?)(?=^(Outputs|Resources|Duration|Policies):|(?![\s\S]))/ms.exec(text)?.[1];
 
 const stepOf = ({ op, urn }: { op: string; urn: string }): Step => {
   const [, , types, name] = urn.slice("urn:pulumi:".length).split("::") as [string, string, string, string];

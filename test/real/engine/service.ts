@@ -10,13 +10,20 @@ export interface Refusal {
   readonly allowed: string;
 }
 
+/**
+ * All that is wrong with a resource's inputs.
+ *
+ * @param given everything that was given, known or not
+ */
+export type Check = (inputs: Inputs, given: Inputs) => readonly Refusal[];
+
 /** What is known of one resource type of a provider. */
 export interface ResourceType {
   /** Fields that must be given. */
   readonly required?: readonly string[];
   /** Fields whose change makes another resource, as `ForceNew` does in the provider's schema. `a.b` looks inside. */
   readonly replaces: readonly string[];
-  readonly check?: (inputs: Inputs) => readonly Refusal[];
+  readonly check?: Check;
   /** The id it gets; two resources of one type cannot have the same. */
   readonly id: (inputs: Inputs, made: number) => string;
   /** What the service answers beside what it was given. */
@@ -28,7 +35,7 @@ export interface Service {
   readonly types: Readonly<Record<string, ResourceType>>;
   readonly invokes: Readonly<Record<string, (args: Inputs) => Inputs>>;
   /** What holds for every type. */
-  readonly check?: (type: string, inputs: Inputs) => readonly Refusal[];
+  readonly check?: (type: string, ...args: Parameters<Check>) => readonly Refusal[];
   /** Whether a replaced resource goes before its successor comes, where both would have one id. */
   readonly deletesFirst?: boolean;
 }
@@ -39,9 +46,16 @@ const list = (values: readonly unknown[]): string => values.join(", ");
 export class Rules {
   readonly refusals: Refusal[] = [];
   readonly #inputs: Inputs;
+  readonly #given: Inputs;
 
-  constructor(inputs: Inputs) {
+  constructor(inputs: Inputs, given = inputs) {
     this.#inputs = inputs;
+    this.#given = given;
+  }
+
+  /** Whether the field is given, be it known or not. */
+  has(field: string): boolean {
+    return at(this.#given, field) !== undefined;
   }
 
   /** The value of a field: `a.b`. */
@@ -116,9 +130,9 @@ export class Rules {
 
 /** A type's check, written as rules. */
 export const rules =
-  (check: (rules: Rules, inputs: Inputs) => void): ((inputs: Inputs) => readonly Refusal[]) =>
-  (inputs) => {
-    const all = new Rules(inputs);
+  (check: (rules: Rules, inputs: Inputs) => void): Check =>
+  (inputs, given) => {
+    const all = new Rules(inputs, given);
     check(all, inputs);
     return all.refusals;
   };

@@ -112,7 +112,7 @@ export function refusalsOf(service: Service, type: string, inputs: Inputs): read
     .filter((field) => at(inputs, field) === undefined)
     .map((field) => ({ field, given: null, allowed: "a value: it is required" }));
   const values = known(inputs);
-  return [...missing, ...holes(inputs, ""), ...check(values), ...(service.check?.(type, values) ?? [])];
+  return [...missing, ...holes(inputs, ""), ...check(values, inputs), ...(service.check?.(type, values, inputs) ?? [])];
 }
 
 function found(kept: ReadonlyMap<string, Kept>, type: string, id: string): Kept {
@@ -139,13 +139,15 @@ function holes(value: unknown, field: string): readonly Refusal[] {
 /** How the engine marks what is more than a plain value. https://pulumi-developer-docs.readthedocs.io/latest/developer-docs/providers/wire-format.html */
 const SIGNATURE = "4dabf18193072939515e22adb298388d";
 const SECRET = "1b47061264138c4ac30d75fd1eb44270";
+const ASSET = "c44067f5952c0a294b673a41bacd8c17";
 
-/** Secrets without their wrapping. */
+/** Secrets without their wrapping, and of files what is in them: where they lie is the same file still. */
 function plain<Value>(value: Value): Value {
   if (Array.isArray(value)) return value.map(plain) as Value;
   if (typeof value !== "object" || value === null) return value;
   const marked = value as Inputs;
   if (marked[SIGNATURE] === SECRET) return plain(marked.value) as Value;
+  if (marked[SIGNATURE] === ASSET) return { hash: marked.hash } as Value;
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, plain(inner)])) as Value;
 }
 

@@ -158,8 +158,11 @@ export function deploymentOf(
         replicas: isScaled ? 0 : 1,
         revisionHistoryLimit: 3,
         strategy: { type: isScaled ? "RollingUpdate" : "Recreate" },
-        selector: { matchLabels: site.selector(part) },
-        template: { metadata: { labels: site.labels(part) }, spec: podSpec(site, process) },
+        selector: { matchLabels: site.selector(name) },
+        template: {
+          metadata: { labels: { ...site.labels(part), ...site.selector(name) } },
+          spec: podSpec(site, process),
+        },
       },
     },
     { ...scope.options, ...(isScaled && { ignoreChanges: ["spec.replicas"] }), dependsOn: [...dependsOn] },
@@ -180,7 +183,7 @@ export const budget = (
       metadata: site.metadata(name, part),
       spec: {
         maxUnavailable: 1,
-        selector: { matchLabels: site.selector(part) },
+        selector: { matchLabels: site.selector(name) },
         // One that does not get ready anyway holds up nobody.
         unhealthyPodEvictionPolicy: "AlwaysAllow",
       },

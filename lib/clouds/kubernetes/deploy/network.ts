@@ -53,7 +53,7 @@ export const keeperPolicy = (site: Site, part: string, name: string, options: pu
     {
       metadata: site.metadata(name, part),
       spec: {
-        podSelector: { matchLabels: site.selector(part) },
+        podSelector: { matchLabels: site.selector(name) },
         policyTypes: ["Egress"],
         egress: [site.settings.network?.api ?? API_SERVER],
       },

@@ -251,9 +251,12 @@ export class Site {
     };
   }
 
-  /** Chooses the pods of one part. */
-  selector(part: string): Record<string, string> {
-    return { "app.kubernetes.io/part-of": this.prefix, "millrace.dev/part": labelValue(part) };
+  /**
+   * Chooses the pods of one Deployment, by its own name: what chooses them cannot be changed, and a part's name can, where
+   * its construct keeps its `id`.
+   */
+  selector(deployment: string): Record<string, string> {
+    return { "app.kubernetes.io/part-of": this.prefix, "app.kubernetes.io/instance": deployment };
   }
 
   /** What buckets are tagged with. */

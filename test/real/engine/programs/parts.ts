@@ -1,4 +1,5 @@
 import { Config } from "@pulumi/pulumi";
+import type { NatsSettings, StoreSettings } from "../../../../lib/clouds/kubernetes/index.ts";
 import {
   type Cloud,
   Construct,
@@ -51,6 +52,19 @@ const clouds: Readonly<Record<string, () => Promise<Cloud>>> = {
       region: config.require("region"),
       contactGroups: [],
       kmsInstance: { id: "kst-1", key: "key-1" },
+    }),
+  aws: async () =>
+    (await import("../../../../lib/clouds/aws/index.ts")).aws({
+      region: config.require("region"),
+      alarmEmails: [],
+      network: { endpoints: ["sqs", "secretsmanager"] },
+    }),
+  kubernetes: async () =>
+    (await import("../../../../lib/clouds/kubernetes/index.ts")).kubernetes({
+      nats: config.requireObject<NatsSettings>("nats"),
+      store: config.requireObject<StoreSettings>("store"),
+      storageClass: "nfs",
+      alarms: "none",
     }),
 };
 

@@ -1,0 +1,133 @@
+import { at, type Inputs, type Rules, rules, type Service } from "./service.ts";
+
+/**
+ * Kubernetes' provider: what the API server refuses of names, labels and times, and what cannot be changed of an
+ * object. Whole manifests are for a real API server.
+ *
+ * @see https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+ * @see https://github.com/pulumi/pulumi-kubernetes/blob/master/provider/pkg/provider/diff.go
+ */
+export const service: Service = {
+  types: {
+    "kubernetes:core/v1:Namespace": object([]),
+    "kubernetes:core/v1:Service": object(["spec.clusterIP"]),
+    "kubernetes:core/v1:ServiceAccount": object([]),
+    "kubernetes:core/v1:ConfigMap": object([], (all) => all.must("data", "texts", areTexts)),
+    "kubernetes:core/v1:Secret": object(["type"], (all) => all.must("stringData", "texts", areTexts)),
+    "kubernetes:core/v1:PersistentVolumeClaim": object(
+      ["spec.accessModes", "spec.storageClassName", "spec.selector", "spec.volumeName"],
+      (all) => {
+        const modes = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];
+        all
+          .must("spec.accessModes", modes.join(), (given: readonly string[]) =>
+            given.every((one) => modes.includes(one)),
+          )
+          .must("spec.resources.requests.storage", "a quantity such as 100Gi", isQuantity);
+      },
+    ),
+    "kubernetes:apps/v1:Deployment": object(["spec.selector"], (all) => {
+      all.must("spec.replicas", "0 or more", (replicas: number) => replicas >= 0);
+      checkPod(all, "spec.template");
+      const { matchLabels } = (all.value("spec.selector") ?? {}) as { readonly matchLabels?: Inputs };
+      const labels = (all.value("spec.template.metadata.labels") ?? {}) as Inputs;
+      for (const [name, value] of Object.entries(matchLabels ?? {})) {
+        if (labels[name] !== value)
+          all.refuse(`spec.selector.matchLabels.${name}`, value, `the template's ${labels[name]}`);
+      }
+    }),
+    "kubernetes:batch/v1:Job": object(["spec.template", "spec.selector", "spec.completions"], checkJob("spec")),
+    "kubernetes:batch/v1:CronJob": object([], (all) => {
+      all
+        .matches("metadata.name", /^.{1,52}$/, "at most 52 characters: its Jobs are named after it")
+        .matches("spec.schedule", /^(@(yearly|monthly|weekly|daily|hourly)|(\S+ ){4}\S+)$/, "five fields")
+        .oneOf("spec.concurrencyPolicy", ["Allow", "Forbid", "Replace"])
+        .must("spec.timeZone", "a zone such as Europe/Berlin", (zone: string) =>
+          ["UTC", "Etc/UTC", ...Intl.supportedValuesOf("timeZone")].includes(zone),
+        );
+      checkJob("spec.jobTemplate.spec")(all);
+    }),
+    "kubernetes:networking.k8s.io/v1:NetworkPolicy": object([]),
+    "kubernetes:policy/v1:PodDisruptionBudget": object([]),
+    "kubernetes:rbac.authorization.k8s.io/v1:Role": object([], (all) =>
+      all.each("rules", (rule) => {
+        for (const field of ["apiGroups", "resources", "verbs"]) {
+          rule.must(field, "names, and no *", (names: readonly string[]) => names.length > 0 && !names.includes("*"));
+        }
+      }),
+    ),
+    "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding": object(["roleRef"]),
+    "kubernetes:keda.sh/v1alpha1:ScaledObject": object([], (all) => {
+      all
+        .must("spec.minReplicaCount", "0 or more", (count: number) => count >= 0)
+        .must("spec.maxReplicaCount", "1 or more", (count: number) => count >= 1)
+        .must("spec.triggers", "at least one", (triggers: readonly unknown[]) => triggers.length > 0)
+        .each("spec.triggers", (trigger) => trigger.must("metadata", "texts, numbers too", areTexts));
+    }),
+    "kubernetes:monitoring.coreos.com/v1:PrometheusRule": object([]),
+  },
+  invokes: {},
+  check: (_, ...args) => rules(checkMetadata)(...args),
+  deletesFirst: true,
+};
+
+/** A type of objects, found by namespace and name. */
+function object(fixed: readonly string[], check: (all: Rules) => void = () => {}): Service["types"][string] {
+  return {
+    required: ["metadata.name"],
+    replaces: ["metadata.name", "metadata.namespace", ...fixed],
+    id: (inputs) => [at(inputs, "metadata.namespace"), at(inputs, "metadata.name")].filter(Boolean).join("/"),
+    check: rules(check),
+    outputs: (_, made) => ({ status: { observedGeneration: made } }),
+  };
+}
+
+const areTexts = (values: object): boolean => Object.values(values).every((value) => typeof value === "string");
+const isQuantity = (text: string): boolean => /^\d+(\.\d+)?([KMGTPE]i|[mkMGTPE])?$/.test(text);
+
+const LABEL = /^([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?$/;
+const LABEL_NAME = /^([a-z0-9.-]{1,253}\/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/;
+
+function checkMetadata(all: Rules): void {
+  all
+    .matches("metadata.name", /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "1 to 63 of a-z, 0-9 and -, no - at its ends")
+    .matches("metadata.namespace", /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/);
+  for (const field of ["metadata.labels", "spec.template.metadata.labels", "spec.selector.matchLabels"]) {
+    all.must(field, "names and values of at most 63 letters, digits, -, _ and .", (labels: object) =>
+      Object.entries(labels).every(([name, value]) => LABEL_NAME.test(name) && LABEL.test(value as string)),
+    );
+  }
+}
+
+function checkJob(spec: string): (all: Rules) => void {
+  return (all) => {
+    all
+      .must(`${spec}.backoffLimit`, "0 or more", (limit: number) => limit >= 0)
+      .must(`${spec}.activeDeadlineSeconds`, "1 or more", (seconds: number) => seconds >= 1)
+      .oneOf(`${spec}.template.spec.restartPolicy`, ["Never", "OnFailure"]);
+    checkPod(all, `${spec}.template`);
+  };
+}
+
+function checkPod(all: Rules, template: string): void {
+  for (const field of ["initContainers", "containers"]) {
+    all.each(`${template}.spec.${field}`, (container) => {
+      container
+        .matches("name", /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/)
+        .matches("image", /^\S+$/)
+        .must("command", "texts", areTexts)
+        .must("args", "texts", areTexts)
+        .each("env", (variable) => {
+          variable
+            .matches("name", /^[A-Za-z_.-][\w.-]*$/)
+            .must("value", "a text", (value: unknown) => typeof value === "string");
+        })
+        .must("resources.requests", "quantities", (all: object) =>
+          Object.values(all).every((one) => isQuantity(String(one))),
+        )
+        .must("resources.limits", "quantities", (all: object) =>
+          Object.values(all).every((one) => isQuantity(String(one))),
+        )
+        .each("volumeMounts", (mount) => mount.matches("mountPath", /^\/[^:]*$/, "a path from /, without :"));
+    });
+  }
+}
