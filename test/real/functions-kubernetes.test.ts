@@ -86,6 +86,15 @@ describe("calls", () => {
     expect(JSON.parse(set.body)).toMatchObject({ event: { payload: "sleep 4" }, error: { kind: "interrupted" } });
   });
 
+  it("that take long are nobody else's meanwhile", async () => {
+    const { start, call, hears, pending } = await world.function({ attempts: 9 });
+    for (const child of [start(), start()]) expect(child.pid).toBeDefined();
+    await call(`sleep ${VISIBILITY * 2}`);
+    const all = await hears((all) => done(all).length === 1);
+    await until(async () => (await pending()) === 0);
+    expect(all.map(({ attempt }) => attempt)).toEqual([1, 1]);
+  });
+
   it("that run are finished at SIGTERM; the others are somebody else's at once", async () => {
     const { start, call, hears, heard } = await world.function();
     const first = start();

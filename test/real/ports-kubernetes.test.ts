@@ -1,4 +1,5 @@
 import { jetstreamManager } from "@nats-io/jetstream";
+import { type NatsConnection, TimeoutError } from "@nats-io/transport-node";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { sharedNats } from "../../lib/clouds/kubernetes/runtime/account.ts";
@@ -94,6 +95,27 @@ describe("a table of NATS", () => {
     await around.advance(0.5);
     await expect(table.put("p", "s", 0, { ifVersion: version })).rejects.toMatchObject({ kind: "conflict" });
     expect(winners(await take())).toBe(1);
+  });
+
+  it("knows its own put again whose answer got lost, from that of another", async () => {
+    const nats = await around.nats();
+    let lost = 0;
+    const deaf: NatsConnection = Object.assign(Object.create(nats) as NatsConnection, {
+      async request(...args: Parameters<NatsConnection["request"]>) {
+        const answer = await nats.request(...args);
+        if (!args[0].startsWith("$KV.") || lost > 0) return answer;
+        lost += 1;
+        throw new TimeoutError();
+      },
+    });
+    const table = await around.table({ nats: async () => deaf });
+    const version = await table.put("p", "s", 1, { ifVersion: "absent" });
+    expect(lost).toBe(1);
+    expect(await table.get("p", "s")).toMatchObject({ value: 1, version });
+    lost = 0;
+    const next = await table.put("p", "s", 2, { ifVersion: version });
+    expect([lost, (await table.get("p", "s"))?.version]).toEqual([1, next]);
+    await expect(table.put("p", "s", 3, { ifVersion: version })).rejects.toMatchObject({ kind: "conflict" });
   });
 
   it("says who is there no more: a table, a server", async () => {

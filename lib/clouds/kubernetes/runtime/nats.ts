@@ -16,6 +16,7 @@ export interface Publication {
   readonly headers?: Readonly<Record<string, string>>;
   /** A second one with the same id, within the stream's window, is not stored again. */
   readonly id?: string;
+  /** Tried once only: the server looks at it before the id, so that a second try would be refused for the first. */
   readonly expect?: JetStreamPublishOptions["expect"];
   /** Seconds until the server removes it by itself. */
   readonly ttl?: number;
@@ -25,7 +26,7 @@ export interface Publication {
 /** Milliseconds for one answer of the server. */
 const TIMEOUT = 5000;
 /** Tries of one publication: an id makes the later ones harmless. */
-const TRIES = 3;
+export const TRIES = 3;
 
 /**
  * Publishes to a stream, and answers once it is stored.
@@ -40,7 +41,7 @@ export async function publish(nats: NatsConnection, what: string, message: Publi
   try {
     return await jetstream(nats, { timeout: TIMEOUT }).publish(subject, body, {
       headers,
-      retries: id === undefined ? 1 : TRIES,
+      retries: id === undefined || expect ? 1 : TRIES,
       ...(id !== undefined && { msgID: id }),
       ...(expect && { expect }),
       ...(ttl !== undefined && { ttl: `${Math.max(1, Math.ceil(ttl))}s` }),

@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { type JetStreamManager, jetstreamManager, type StoredMsg, type StreamInfo } from "@nats-io/jetstream";
+import { delay } from "@nats-io/transport-node";
 import { checkKey, pageLimit } from "../../../runtime/conditions.ts";
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import { MillraceError } from "../../../runtime/errors.ts";
 import type { Row, TableReader, TableWriter } from "../../../runtime/ports.ts";
 import type { KubernetesWorld } from "./account.ts";
-import { type Publication, publish, toMillraceError } from "./nats.ts";
+import { type Publication, publish, TRIES, toMillraceError } from "./nats.ts";
 import { tableStream, tableSubject } from "./setup.ts";
 import { rowKey, sortOf, tokenOf } from "./table-keys.ts";
 
@@ -95,22 +96,32 @@ class NatsTable implements TableReader, TableWriter {
     await this.#write(partition, sort, sequence, { body: "", headers: { [OPERATION]: "DEL" }, ttl: REMOVED_STAYS });
   }
 
-  /** @returns the sequence it has in the stream. */
+  /**
+   * Tries again what got no answer. A condition that does not hold then may be our own doing.
+   *
+   * @returns the sequence it has in the stream.
+   */
   async #write(
     partition: string,
     sort: string,
     sequence: number | undefined,
     message: Omit<Publication, "subject">,
   ): Promise<number> {
-    this.#world.signal.throwIfAborted();
     const subject = `${this.#subject}.${rowKey(partition, sort)}`;
-    const { seq } = await publish(await this.#world.nats(), `put into table ${this.#part}`, {
-      subject,
-      id: randomUUID(),
-      ...message,
-      ...(sequence !== undefined && { expect: { lastSubjectSequence: sequence } }),
-    });
-    return seq;
+    const expect = sequence === undefined ? {} : { expect: { lastSubjectSequence: sequence } };
+    const row = { subject, id: randomUUID(), ...message, ...expect };
+    for (let tries = 1; ; tries += 1) {
+      this.#world.signal.throwIfAborted();
+      try {
+        return (await publish(await this.#world.nats(), `put into table ${this.#part}`, row)).seq;
+      } catch (error) {
+        const { kind } = error as MillraceError;
+        const last = kind === "conflict" && tries > 1 ? await this.#stored(partition, sort) : undefined;
+        if (last?.id === row.id) return last.sequence;
+        if (kind !== "unavailable" || sequence === undefined || tries === TRIES) throw error;
+        await delay(AGAIN);
+      }
+    }
   }
 
   /** The last message of the row's subject, from the leader: what other servers have may be older. */
@@ -167,6 +178,8 @@ class NatsTable implements TableReader, TableWriter {
   }
 }
 
+/** Milliseconds until a put is tried again that got no answer. */
+const AGAIN = 250;
 /** The sequence that a subject without messages has. */
 const NOTHING = 0;
 /** Rows asked for at once: the server answers up to 1,024. https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-31.md */
@@ -196,6 +209,8 @@ function sortsIn({ state }: StreamInfo, prefix: string, after: string | undefine
 }
 
 interface Stored {
+  /** Of the put. */
+  readonly id: string;
   readonly sequence: number;
   readonly value: string;
   readonly expires: number | undefined;
@@ -205,6 +220,7 @@ interface Stored {
 function toStored({ seq, header, data }: StoredMsg): Stored {
   const expires = header.get(EXPIRES);
   return {
+    id: header.get("Nats-Msg-Id"),
     sequence: seq,
     value: Buffer.from(data).toString("utf8"),
     expires: expires === "" ? undefined : Number(expires),
