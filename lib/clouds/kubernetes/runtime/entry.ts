@@ -1,4 +1,3 @@
-import { createServer, type Server } from "node:http";
 import { type Clock, systemClock } from "../../../runtime/clock.ts";
 import { DeployedFunction } from "../../../runtime/deployed.ts";
 import type { Deployment } from "../../../runtime/deployment.ts";
@@ -7,6 +6,7 @@ import { readEnvironment } from "../../../shared/environment.ts";
 import { type KubernetesWorld, natsAccess, sharedNats } from "./account.ts";
 import { readFunctionJson } from "./function-json.ts";
 import { FunctionWork } from "./function-work.ts";
+import { answerHealth } from "./health.ts";
 import { Receiver } from "./receiver.ts";
 
 /** What is around a function; a test has its own. */
@@ -64,13 +64,4 @@ export async function start(deployment: Deployment, around: FunctionSurroundings
   await close();
   // What a handler has left behind, timers and connections, does not keep the pod.
   process.exit(isStuck ? 1 : 0);
-}
-
-/** For the probes of its pod: `/livez` says that the process answers, anything else whether it can work. */
-function answerHealth({ MILLRACE_HEALTH_PORT: port }: FunctionSurroundings["variables"], isReady: () => boolean) {
-  if (!port) return undefined;
-  const server: Server = createServer(({ url }, response) => {
-    response.writeHead(url === "/livez" || isReady() ? 200 : 503, { connection: "close" }).end();
-  });
-  return server.listen(Number(port));
 }
