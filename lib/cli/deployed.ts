@@ -9,6 +9,8 @@ import type { DeployedSystem } from "../runtime/system.ts";
 /** What opens a deployed stack; of each cloud, only the one that is asked for is loaded. */
 const OPENERS: Readonly<Partial<Record<CloudKind, (output: StackOutput) => Promise<DeployedSystem>>>> = {
   alicloud: async (output) => (await import("../clouds/alicloud/client.ts")).openAlicloud(output),
+  aws: async (output) => (await import("../clouds/aws/client.ts")).openAws(output),
+  kubernetes: async (output) => (await import("../clouds/kubernetes/client.ts")).openKubernetes(output),
 };
 
 /**

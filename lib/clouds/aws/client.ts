@@ -1,9 +1,13 @@
 import { tmpdir } from "node:os";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import type { Log } from "../../runtime/handler.ts";
-import { type Addresses, briefTaskClient } from "../../runtime/tasks/brief-service.ts";
+import type { DeployedSystem } from "../../runtime/system.ts";
+import { type Addresses, briefTaskClient, partAddress } from "../../runtime/tasks/brief-service.ts";
 import type { TaskClient } from "../../runtime/tasks/task.ts";
 import type { AwsCredentials, AwsWorld } from "./runtime/account.ts";
+import { port as s3Port } from "./runtime/s3.ts";
+import { port as sqsPort } from "./runtime/sqs.ts";
+import { inspector } from "./runtime/sqs-inspector.ts";
 import { taskService } from "./runtime/task-service.ts";
 
 export type { AwsCredentials } from "./runtime/account.ts";
@@ -37,6 +41,21 @@ export interface AwsTarget {
 export function connectAws(target: AwsTarget): TaskClient {
   const world = worldOf(target);
   return briefTaskClient(target.addresses, (address) => taskService(address, world));
+}
+
+/** A whole deployed stack from outside: its tasks, buckets and queues. */
+export function openAws(target: AwsTarget): DeployedSystem {
+  const { addresses } = target;
+  const world = worldOf(target);
+  return {
+    tasks: connectAws(target),
+    bucket: async (name) => s3Port(partAddress(addresses, "bucket", name), world),
+    async queue(name) {
+      const address = partAddress(addresses, "queue", name);
+      return Object.assign(sqsPort(address, world), inspector(address, world));
+    },
+    close: async () => {},
+  };
 }
 
 function worldOf({ credentials, region, log = silent, clock = systemClock }: AwsTarget): AwsWorld {

@@ -1,12 +1,17 @@
 import { tmpdir } from "node:os";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { field } from "../../runtime/deployment.ts";
+import { MillraceError } from "../../runtime/errors.ts";
 import type { Log } from "../../runtime/handler.ts";
-import { type Addresses, briefTaskClient } from "../../runtime/tasks/brief-service.ts";
+import type { DeployedSystem } from "../../runtime/system.ts";
+import { type Addresses, briefTaskClient, partAddress } from "../../runtime/tasks/brief-service.ts";
 import type { TaskClient } from "../../runtime/tasks/task.ts";
 import { type KubernetesWorld, sharedNats } from "./runtime/account.ts";
 import { type ApiTarget, KubernetesApi } from "./runtime/api.ts";
+import { port as bucketPort } from "./runtime/bucket.ts";
 import { podLogs } from "./runtime/pod-logs.ts";
+import { port as queuePort } from "./runtime/queue.ts";
+import { inspector } from "./runtime/queue-inspector.ts";
 import { taskService } from "./runtime/task-service.ts";
 
 export type { ApiTarget } from "./runtime/api.ts";
@@ -73,6 +78,52 @@ export function connectKubernetes(target: KubernetesTarget): KubernetesTasks {
       await close();
     },
   };
+}
+
+/**
+ * A whole deployed stack from outside: its tasks, buckets and queues.
+ *
+ * @param target `nats.servers`: by default NATS_URL of the environment, which is what a port that is forwarded to NATS
+ * is given by, with NATS_USER and NATS_PASSWORD or NATS_TOKEN; `store.endpoint`: by default MILLRACE_STORE_ENDPOINT
+ */
+export function openKubernetes(
+  target: Omit<KubernetesTarget, "nats"> & Partial<Pick<KubernetesTarget, "nats">>,
+): DeployedSystem {
+  const { addresses, nats = environmentNats(), store = environmentStore() } = target;
+  const whole = { ...target, nats, store };
+  const tasks = connectKubernetes(whole);
+  const { world, close } = worldOf(whole);
+  const { endpoint } = store;
+  return {
+    tasks,
+    bucket: async (name) =>
+      bucketPort({ ...partAddress(addresses, "bucket", name), ...(endpoint !== undefined && { endpoint }) }, world),
+    async queue(name) {
+      const address = partAddress(addresses, "queue", name);
+      return Object.assign(queuePort(address, world), inspector(address, world));
+    },
+    close: async () => void (await Promise.all([tasks.close(), close()])),
+  };
+}
+
+function environmentNats(): KubernetesTarget["nats"] {
+  const { NATS_URL, NATS_USER, NATS_PASSWORD, NATS_TOKEN } = process.env;
+  if (!NATS_URL)
+    throw new MillraceError(
+      "refused",
+      "NATS_URL is not set: say where the stack's NATS is reached from here, for example after kubectl port-forward service/nats 4222",
+    );
+  return {
+    servers: NATS_URL.split(","),
+    ...(NATS_USER && { user: NATS_USER }),
+    ...(NATS_PASSWORD && { password: NATS_PASSWORD }),
+    ...(NATS_TOKEN && { token: NATS_TOKEN }),
+  };
+}
+
+function environmentStore(): NonNullable<KubernetesTarget["store"]> {
+  const { MILLRACE_STORE_ENDPOINT: endpoint } = process.env;
+  return endpoint ? { endpoint } : {};
 }
 
 function worldOf({ nats, store, log = silent, clock = systemClock }: KubernetesTarget) {

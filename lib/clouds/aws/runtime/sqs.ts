@@ -14,7 +14,7 @@ import { ask, type Kinds, type RequestOptions } from "./ask.ts";
 import { fromSqs, toSqs } from "./message.ts";
 
 /** Messages in one answer. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html */
-const MOST_MESSAGES = 10;
+export const MOST_MESSAGES = 10;
 /** A receive waits that long for a message, in seconds: without a wait, only some of the service's servers are asked. */
 const WAIT = 1;
 /** Seconds. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html */
@@ -90,7 +90,7 @@ class SqsQueue implements QueueSender, QueueReceiver {
 }
 
 /** https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html */
-const KINDS: Kinds = {
+export const KINDS: Kinds = {
   QueueDoesNotExist: "not-found",
   "AWS.SimpleQueueService.NonExistentQueue": "not-found",
   ReceiptHandleIsInvalid: "conflict",
@@ -99,7 +99,8 @@ const KINDS: Kinds = {
   OverLimit: "unavailable",
 };
 
-const toMessage = ({ MessageId = "", Body = "", ReceiptHandle = "", ...message }: ReceivedMessage): Message => {
+/** A message as it was received. */
+export const toMessage = ({ MessageId = "", Body = "", ReceiptHandle = "", ...message }: ReceivedMessage): Message => {
   const { ApproximateReceiveCount = "1", SentTimestamp = "0" } = message.Attributes ?? {};
   const attributes = Object.entries(message.MessageAttributes ?? {}).map(([name, { StringValue }]) => [
     name,

@@ -1,6 +1,8 @@
 import { createHash, randomUUID } from "node:crypto";
+import type { StoredMsg } from "@nats-io/jetstream";
 import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
 import type { Message, SendOptions } from "../../../runtime/ports.ts";
+import type { PeekedMessage } from "../../../runtime/system.ts";
 import { type Publication, publish, toMillraceError } from "./nats.ts";
 import { type Delivery, deliveryOf } from "./pull.ts";
 import { laterSubject } from "./setup.ts";
@@ -39,6 +41,15 @@ export function toMessage(message: Msg, receipt = message.reply ?? ""): Message 
     receipt,
   };
 }
+
+/** A message as it lies in its stream; how often it was received is not kept there. */
+export const storedMessage = (stream: string, message: StoredMsg): PeekedMessage => ({
+  id: message.header.get(ID) || `${stream}-${message.seq}`,
+  body: message.string(),
+  attributes: attributesIn(message.header),
+  receives: 0,
+  time: message.time.toISOString(),
+});
 
 const idOf = (headers: MsgHdrs | undefined, { stream, sequence }: Delivery): string =>
   headers?.get(ID) || `${stream}-${sequence}`;
