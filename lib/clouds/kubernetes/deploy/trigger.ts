@@ -1,8 +1,9 @@
 import type * as kubernetes from "@pulumi/kubernetes";
 import type * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
-import type { BackoffPlan, FunctionPlan, QueuePlan, SchedulePlan, SourcePlan } from "../../../parts/plan.ts";
+import type { FunctionPlan, QueuePlan, SchedulePlan, SourcePlan } from "../../../parts/plan.ts";
 import { shortHash } from "../../../shared/name.ts";
+import type { BucketSource, FunctionJson, QueueSource } from "../runtime/function-json.ts";
 import type { Setup } from "../runtime/setup.ts";
 import { publishJob } from "./errand.ts";
 import { BUCKET_NAME, CRON_JOB_NAME, callSubject, NATS_NAME, OBJECT_NAME } from "./names.ts";
@@ -10,23 +11,6 @@ import { queueAddress } from "./queue.ts";
 import type { Site } from "./shared.ts";
 
 type Sourced<Type extends SourcePlan["type"]> = Extract<SourcePlan, { readonly type: Type }>;
-
-/** What a function's process is to know of its calls and events, as JSON in its environment. */
-export interface FunctionSpec {
-  readonly function: string;
-  readonly subject: string;
-  readonly stream: string;
-  readonly consumer: string;
-  readonly timeout: number;
-  readonly attempts: number;
-  readonly backoff: BackoffPlan;
-  /** The subject of what failed every attempt. */
-  readonly failures?: string;
-  /** Invocations at once in one process. */
-  readonly concurrency: number;
-  readonly queues: readonly object[];
-  readonly buckets: readonly object[];
-}
 
 /** Seconds after which an event that nobody says anything of is given to another process. */
 const VISIBILITY = 30;
@@ -40,7 +24,7 @@ const COOLDOWN = 120;
 const LISTING = 60;
 
 /** What the function's process reads: where its calls, queues and buckets lie. */
-export function specOf(site: Site, scope: Scope, plan: FunctionPlan): FunctionSpec {
+export function specOf(site: Site, scope: Scope, plan: FunctionPlan): FunctionJson {
   const { timeout, attempts, backoff, failures } = plan;
   const name = scope.physicalName(OBJECT_NAME);
   return {
@@ -58,7 +42,7 @@ export function specOf(site: Site, scope: Scope, plan: FunctionPlan): FunctionSp
   };
 }
 
-function queueSource(site: Site, scope: Scope, { queue, batch, window }: Sourced<"queue.received">): object {
+function queueSource(site: Site, scope: Scope, { queue, batch, window }: Sourced<"queue.received">): QueueSource {
   const { attempts, deadLetters } = scope.plan(queue) as QueuePlan;
   const { stream, consumer } = queueAddress(site, scope, queue);
   return {
@@ -72,17 +56,16 @@ function queueSource(site: Site, scope: Scope, { queue, batch, window }: Sourced
   };
 }
 
-function bucketSource(site: Site, scope: Scope, { bucket, prefix, suffix }: Sourced<"bucket.created">): object {
+function bucketSource(site: Site, scope: Scope, { bucket, prefix, suffix }: Sourced<"bucket.created">): BucketSource {
   const plan = scope.plan(bucket);
   return {
     bucket,
     physical: plan.existing ?? scope.physicalName(BUCKET_NAME, bucket),
     prefix,
     suffix,
-    ...(notified(site, scope) ?? { how: "listing" }),
     endpoint: site.endpoint,
     region: site.region,
-    journal: journalOf(scope),
+    ...(notified(site, scope) ?? { how: "listing" as const, journal: journalOf(scope) }),
   };
 }
 
