@@ -4,6 +4,7 @@ import { bucket } from "./deploy/bucket.ts";
 import { checkAws } from "./deploy/check.ts";
 import { functionPart } from "./deploy/function.ts";
 import { monitor } from "./deploy/monitor.ts";
+import { programPart } from "./deploy/program.ts";
 import { queue } from "./deploy/queue.ts";
 import { schedule } from "./deploy/schedule.ts";
 import { secret } from "./deploy/secret.ts";
@@ -35,7 +36,8 @@ export function aws(settings: AwsSettings, opts?: ComponentResourceOptions): Clo
       build: {
         bucket: (scope, plan) => bucket(site, scope, plan),
         queue: (scope, plan) => queue(site, scope, plan),
-        function: (scope, plan) => functionPart(site, scope, plan),
+        function: (scope, plan) =>
+          plan.program ? programPart(site, scope, plan, plan.program) : functionPart(site, scope, plan),
         task: (scope, plan) => task(site, scope, plan),
         schedule: (scope, plan) => schedule(site, scope, plan),
         secret: (scope, plan) => secret(site, scope, plan),

@@ -28,6 +28,11 @@ const FARGATE = {
   source: `${DOCS}/AmazonECS/latest/developerguide/fargate-tasks-services.html`,
   verified: "the resources under typed mocks, the state machine by an interpreter; not run against the service",
 };
+const SIDECAR = {
+  source: `${DOCS}/AmazonECS/latest/developerguide/task_definition_parameters.html`,
+  verified: "the task definition under typed mocks, calls on a real HTTP server; not run against the service",
+};
+const PYTHON = "the resources under typed mocks, the code on a real Python; not run against the service";
 const SCHEDULER = { source: `${DOCS}/scheduler/latest/UserGuide/schedule-types.html`, verified: MOCKED };
 const TABLE = { source: "@pulumi/aws 7.48.0: dynamodb.Table", verified: STOOD_IN };
 const SECRET = { source: "@pulumi/aws 7.48.0: secretsmanager.Secret", verified: STOOD_IN };
@@ -134,9 +139,18 @@ export const support: Support = {
         },
         install: { level: "added", how: "installed for Amazon Linux into the code package", ...LAMBDA },
         concurrency: { level: "native", how: "reserved concurrency", ...LAMBDA, min: 1, step: 1 },
-        "program.image": { level: "refused", how: "not built yet", ...LAMBDA },
+        "program.image": {
+          level: "native",
+          how: "a second container of its caller's Fargate task, where a task's handler calls it: that task runs on Fargate whatever its timeout; called from other functions it is refused",
+          ...SIDECAR,
+        },
         "program.image.gpu": { level: "refused", how: "Lambda and Fargate have no graphics processors", ...LAMBDA },
-        "program.python": { level: "refused", how: "not built yet", ...LAMBDA },
+        "program.python": {
+          level: "native",
+          how: "a Lambda function of its own on python3.13, with the folder's requirements for it: wheels for glibc 2.28",
+          source: LAMBDA.source,
+          verified: PYTHON,
+        },
         environment: { level: "native", how: "environment variables", ...LAMBDA },
       },
     },

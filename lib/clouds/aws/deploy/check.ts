@@ -4,7 +4,7 @@ import type { Problem } from "../../../shared/problem.ts";
 import { formatBytes } from "../../../shared/size.ts";
 import type { EndpointService } from "./network.ts";
 import type { AwsSettings } from "./shared.ts";
-import { isLong } from "./task-address.ts";
+import { checkPrograms, isContained } from "./sidecar.ts";
 import { DEFAULT_TOOLS } from "./tools.ts";
 import { EXISTING_VOLUME } from "./volume.ts";
 
@@ -19,9 +19,11 @@ export const checkAws = (settings: AwsSettings, parts: readonly Part[], find: Fi
 function checkPart(settings: AwsSettings, plan: PartPlan, find: Find): readonly Problem[] {
   switch (plan.kind) {
     case "function":
+      if (plan.program && "image" in plan.program) return [];
       return isContainer(plan, find)
-        ? checkContainer(settings, plan)
+        ? [...checkContainer(settings, plan), ...checkPrograms(plan, find)]
         : [
+            ...checkPrograms(plan, find),
             ...checkTools(settings, plan),
             ...checkLambda(plan),
             ...checkSources(settings, plan, find),
@@ -39,10 +41,10 @@ function checkPart(settings: AwsSettings, plan: PartPlan, find: Find): readonly 
   }
 }
 
-/** A worker that takes longer than Lambda allows. */
+/** A worker that Lambda cannot run. */
 function isContainer({ role }: FunctionPlan, find: Find): boolean {
   const task = role?.duty === "worker" ? find(role.task) : undefined;
-  return task?.kind === "task" && isLong(task);
+  return task?.kind === "task" && isContained(task, find);
 }
 
 /** https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html */

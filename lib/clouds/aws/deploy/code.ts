@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import type { Archive } from "../../../bundle/archive.ts";
 import { deployable } from "../../../bundle/deployable.ts";
-import type { FunctionPlan, PartKind } from "../../../parts/plan.ts";
+import type { FunctionPlan, PartKind, PartPlan } from "../../../parts/plan.ts";
 import { bundleFolder } from "./shared.ts";
 
 /**
@@ -37,6 +37,10 @@ export const PORTS: Readonly<Partial<Record<PartKind, string>>> = {
   function: "function",
   task: "task",
 };
+
+/** The module that speaks with a part: an image is beside its caller. */
+export const portOf = (plan: PartPlan): string =>
+  plan.kind === "function" && plan.program && "image" in plan.program ? "sidecar" : PORTS[plan.kind]!;
 
 /** A module of the runtime beside this folder: as TypeScript in the repository, as JavaScript in the package. */
 export const runtimeFile = (name: string): string =>

@@ -11,6 +11,7 @@ import { codeOf } from "./code.ts";
 import { environmentOf, type Links, portsOf } from "./environment.ts";
 import { FUNCTION_NAME, type Grant, logGrant, machineArn, role, unscoped } from "./permissions.ts";
 import type { Site } from "./shared.ts";
+import { sidecarDefinition, sidecarsOf, taken } from "./sidecar.ts";
 import { workerLogs } from "./task-address.ts";
 import { archiveOf } from "./tools.ts";
 import { mountPath } from "./volume.ts";
@@ -50,6 +51,7 @@ export interface ContainerParts {
 export function containerOf(site: Site, scope: Scope, plan: FunctionPlan, parts: ContainerParts): Built {
   const { task, links } = parts;
   const family = scope.physicalName(FUNCTION_NAME);
+  const sidecars = sidecarsOf(plan, scope.plan);
   const archive = codeOf(plan, portsOf(links), "container");
   const code = site.upload(archive, "code", `${scope.name}-code`, scope.options);
   const tools = plan.tools.map((name) => ({
@@ -65,9 +67,10 @@ export function containerOf(site: Site, scope: Scope, plan: FunctionPlan, parts:
   ]);
   const execution = role(site, scope, "execution", "ecs-tasks.amazonaws.com", [
     logGrant(logs),
-    ...pullGrants(site.settings.image ?? IMAGE),
+    ...[site.settings.image ?? IMAGE, ...sidecars.map(({ program }) => program.image.reference)].flatMap(pullGrants),
   ]);
   const { volumes, mountPoints, targets } = mountsOf(site, scope, plan);
+  const whole = taken(plan, sidecars);
   const toolPaths = Object.fromEntries(plan.tools.map((name) => [name, `${FOLDER}/bin/${name}`]));
   const made = site.make(
     aws.ecs.TaskDefinition,
@@ -77,8 +80,8 @@ export function containerOf(site: Site, scope: Scope, plan: FunctionPlan, parts:
       requiresCompatibilities: ["FARGATE"],
       networkMode: "awsvpc",
       runtimePlatform: { operatingSystemFamily: "LINUX", cpuArchitecture: "X86_64" },
-      ...fargateSize(plan),
-      ...storageOf(plan),
+      ...fargateSize(whole),
+      ...storageOf(whole),
       taskRoleArn: own.arn,
       executionRoleArn: execution.arn,
       containerDefinitions: containerDefinition({
@@ -89,6 +92,7 @@ export function containerOf(site: Site, scope: Scope, plan: FunctionPlan, parts:
         group: logs.name,
         region: site.region,
         mountPoints,
+        sidecars,
       }),
       ...(volumes.length > 0 && { volumes }),
       tags: site.tags(scope.name),
@@ -167,7 +171,7 @@ export function fargateSize({ cpu, memory }: Pick<FunctionPlan, "cpu" | "memory"
 /** 20 GB come with every task, of which the image and the code take some. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-task-storage.html */
 const STORAGE = 20;
 
-function storageOf({ disk }: FunctionPlan) {
+function storageOf({ disk }: Pick<FunctionPlan, "disk">) {
   const wanted = Math.ceil(disk / GB) + 1;
   return wanted <= STORAGE ? {} : { ephemeralStorage: { sizeInGib: wanted } };
 }
@@ -244,10 +248,15 @@ interface ContainerSpec {
   readonly group: pulumi.Output<string>;
   readonly region: string;
   readonly mountPoints: readonly object[];
+  readonly sidecars: ReturnType<typeof sidecarsOf>;
 }
 
 function containerDefinition(spec: ContainerSpec): pulumi.Output<string> {
-  const { image, stopTimeout, region, mountPoints } = spec;
+  const { image, stopTimeout, region, mountPoints, sidecars } = spec;
+  const logging = (group: string, prefix: string) => ({
+    logDriver: "awslogs",
+    options: { "awslogs-group": group, "awslogs-region": region, "awslogs-stream-prefix": prefix },
+  });
   return pulumi
     .all([spec.environment, spec.manifest, spec.group, pulumi.output(bootstrapScript())])
     .apply(([environment, manifest, group, bootstrap]) =>
@@ -266,11 +275,9 @@ function containerDefinition(spec: ContainerSpec): pulumi.Output<string> {
           // Signals are passed on, and what a tool leaves behind is cleared away.
           linuxParameters: { initProcessEnabled: true },
           ...(mountPoints.length > 0 && { mountPoints }),
-          logConfiguration: {
-            logDriver: "awslogs",
-            options: { "awslogs-group": group, "awslogs-region": region, "awslogs-stream-prefix": "attempt" },
-          },
+          logConfiguration: logging(group, "attempt"),
         },
+        ...sidecars.map((sidecar) => sidecarDefinition(sidecar, logging(group, "program"))),
       ]),
     );
 }

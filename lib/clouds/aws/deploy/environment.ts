@@ -3,7 +3,7 @@ import type { Scope } from "../../../parts/cloud.ts";
 import type { FunctionPlan, LinkPlan, SourcePlan } from "../../../parts/plan.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
 import { OWN_TASK, writeEnvironment } from "../../../shared/environment.ts";
-import { PORTS, runtimeFile } from "./code.ts";
+import { portOf, runtimeFile } from "./code.ts";
 import type { Site } from "./shared.ts";
 
 /** What a function is linked to: who speaks with it, and where it lies. */
@@ -16,8 +16,9 @@ export const linksOf = (scope: Scope, { links }: FunctionPlan, ownTask?: pulumi.
 });
 
 function linkOf(scope: Scope, { part }: LinkPlan): Links[string] {
-  const { kind } = scope.plan(part);
-  const port = runtimeFile(PORTS[kind]!);
+  const plan = scope.plan(part);
+  const { kind } = plan;
+  const port = runtimeFile(portOf(plan));
   const address = pulumi.all(scope.part(part).address).apply((fields) => ({ kind, part, ...fields }) as LinkAddress);
   return { port, address };
 }

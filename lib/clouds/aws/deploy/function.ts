@@ -8,7 +8,8 @@ import { containerOf } from "./container.ts";
 import { environmentOf, type Links, linksOf, portsOf } from "./environment.ts";
 import { FUNCTION_NAME, type Grant, linkGrants, logGrant, ownTaskGrants, role, unscoped } from "./permissions.ts";
 import { RUNTIME, type Site } from "./shared.ts";
-import { isLong, taskAddress } from "./task-address.ts";
+import { isContained } from "./sidecar.ts";
+import { taskAddress } from "./task-address.ts";
 import { checkSize, madeTools, toolLayers } from "./tools.ts";
 import { triggers } from "./trigger.ts";
 import { mountPath } from "./volume.ts";
@@ -35,7 +36,7 @@ export function functionPart(site: Site, scope: Scope, plan: FunctionPlan): Buil
     ...linkGrants(site, scope, Object.values(plan.links)),
     ...(task ? ownTaskGrants(site, scope, task) : []),
   ];
-  if (task && isLong(task)) return containerOf(site, scope, plan, { task, links, grants });
+  if (task && isContained(task, scope.plan)) return containerOf(site, scope, plan, { task, links, grants });
   return functionOf(site, scope, plan, {
     name: scope.physicalName(FUNCTION_NAME),
     links,

@@ -88,6 +88,8 @@ export interface Grant {
 export const linkGrants = (site: Site, scope: Scope, links: readonly LinkPlan[]): readonly Grant[] =>
   links.flatMap(({ part, actions }) => {
     const plan = scope.plan(part);
+    // What is beside its caller is reached without anybody's leave.
+    if (plan.kind === "function" && plan.program && "image" in plan.program) return [];
     return verbsOf(actions).map((verb) =>
       plan.kind === "task"
         ? { actions: [verb], resources: taskResources(site, scope, plan, verb) }

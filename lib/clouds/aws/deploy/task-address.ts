@@ -5,16 +5,11 @@ import type { LinkAddress } from "../../../runtime/deployment.ts";
 import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
 import { FUNCTION_NAME, keeperName, machineArn } from "./permissions.ts";
 import type { Site } from "./shared.ts";
-
-/** Lambda ends what takes longer, in seconds. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html */
-const LAMBDA_SECONDS = 900;
-
-/** Whether a task's attempts take longer than Lambda allows: then they run in containers. */
-export const isLong = ({ timeout }: TaskPlan): boolean => timeout > LAMBDA_SECONDS;
+import { isContained } from "./sidecar.ts";
 
 /** Where a worker logs. */
 export const workerLogs = (scope: Scope, plan: TaskPlan): string =>
-  `/aws/${isLong(plan) ? "ecs" : "lambda"}/${scope.physicalName(FUNCTION_NAME, plan.worker)}`;
+  `/aws/${isContained(plan, scope.plan) ? "ecs" : "lambda"}/${scope.physicalName(FUNCTION_NAME, plan.worker)}`;
 
 /** Where the task lies, for those who submit, work, control and look after it; it need not be built yet. */
 export const taskAddress = (site: Site, scope: Scope, plan: TaskPlan): pulumi.Output<LinkAddress> =>
@@ -41,7 +36,7 @@ export function addressFields(site: Site, scope: Scope, plan: TaskPlan) {
     functions: JSON.stringify(Object.fromEntries(functions)),
     region: site.region,
     account: site.account,
-    platform: isLong(plan) ? "fargate" : "lambda",
+    platform: isContained(plan, scope.plan) ? "fargate" : "lambda",
     logs: workerLogs(scope, plan),
   };
 }

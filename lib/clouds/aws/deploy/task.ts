@@ -19,8 +19,9 @@ import {
   unscoped,
 } from "./permissions.ts";
 import type { Site } from "./shared.ts";
+import { isContained } from "./sidecar.ts";
 import { stateMachine } from "./state-machine.ts";
-import { addressFields, isLong, taskAddress } from "./task-address.ts";
+import { addressFields, taskAddress } from "./task-address.ts";
 
 /** The keeper comes round once a minute: what nobody else saw is at most that late. */
 const KEEPER_SECONDS = 60;
@@ -54,10 +55,10 @@ function machineOf(site: Site, scope: Scope, plan: TaskPlan) {
     scope.name,
     scope.options,
   );
-  const called = [...(isLong(plan) ? [] : [worker]), keeperName(scope, plan)];
+  const called = [...(isContained(plan, scope.plan) ? [] : [worker]), keeperName(scope, plan)];
   const grants: readonly Grant[] = [
     { actions: ["lambda:InvokeFunction"], resources: called.map((name) => functionArn(site, name)) },
-    ...(isLong(plan) ? runGrants(site, worker, scope.part(plan.worker)) : []),
+    ...(isContained(plan, scope.plan) ? runGrants(site, worker, scope.part(plan.worker)) : []),
     unscoped("logDelivery"),
   ];
   const own = role(site, scope, "machine", "states.amazonaws.com", grants);
@@ -85,7 +86,7 @@ function machineOf(site: Site, scope: Scope, plan: TaskPlan) {
 function definitionOf(site: Site, scope: Scope, plan: TaskPlan, worker: string): pulumi.Output<string> {
   const { timeout, grace } = plan;
   const keeper = functionArn(site, keeperName(scope, plan));
-  if (!isLong(plan)) {
+  if (!isContained(plan, scope.plan)) {
     return pulumi
       .all([functionArn(site, worker), keeper])
       .apply(([worker, keeper]) => written(site, stateMachine({ platform: "lambda", worker, keeper, timeout, grace })));

@@ -5,14 +5,16 @@ import type { FunctionInvoker } from "../../../runtime/ports.ts";
 import type { AwsWorld } from "./account.ts";
 import { Functions } from "./functions.ts";
 
-/** A function of Lambda. */
+/** A function of Lambda: it gets its calls in an envelope, or, where it is a program, bare payloads. */
 export function port(address: LinkAddress, world: AwsWorld): FunctionInvoker {
   const functions = new Functions(address, world);
   return {
     async invoke<Result>(payload: unknown): Promise<Result> {
+      const name = field(address, "function");
+      if (address.bare) return (await functions.call(name, JSON.stringify(payload ?? null))) as Result;
       const time = new Date(world.clock.now()).toISOString();
       const call: FunctionCall = { millrace: "call", id: randomUUID(), payload, time };
-      return (await functions.invoke(field(address, "function"), JSON.stringify(call))) as Result;
+      return (await functions.invoke(name, JSON.stringify(call))) as Result;
     },
   };
 }

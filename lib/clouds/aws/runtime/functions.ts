@@ -1,6 +1,7 @@
 import { type InvocationType, InvokeCommand, LambdaClient } from "@aws-sdk/client-lambda";
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import { fromErrorRecord } from "../../../runtime/errors.ts";
+import { programAnswer, programError } from "../../../runtime/program.ts";
 import { type AwsWorld, clientSettings } from "./account.ts";
 import { ask, type Kinds } from "./ask.ts";
 import { readThrown } from "./thrown.ts";
@@ -32,10 +33,27 @@ export class Functions {
    * @throws what the function threw.
    */
   async invoke(name: string, payload: string): Promise<unknown> {
-    const { FunctionError, Payload = new Uint8Array() } = await this.#invoke(name, payload, "RequestResponse");
-    const text = Buffer.from(Payload).toString("utf8");
-    if (FunctionError !== undefined) throw fromErrorRecord(readThrown(FunctionError, text));
+    const { failure, text } = await this.#wait(name, payload);
+    if (failure !== undefined) throw fromErrorRecord(readThrown(failure, text));
     return text === "" ? undefined : (JSON.parse(text) as unknown);
+  }
+
+  /**
+   * Calls a program that is a function of its own, and waits for its answer.
+   *
+   * @throws `failed` with what the program says, `timed-out` if it took too long
+   */
+  async call(name: string, payload: string): Promise<unknown> {
+    const { failure, text } = await this.#wait(name, payload);
+    if (failure === undefined) return programAnswer(text);
+    const record = readThrown(failure, text);
+    throw record.kind === "timed-out" ? fromErrorRecord(record) : programError(text, failure);
+  }
+
+  /** The answer; with the service's word for its failure if the function failed. */
+  async #wait(name: string, payload: string): Promise<{ readonly failure: string | undefined; readonly text: string }> {
+    const { FunctionError, Payload = new Uint8Array() } = await this.#invoke(name, payload, "RequestResponse");
+    return { failure: FunctionError, text: Buffer.from(Payload).toString("utf8") };
   }
 
   /** Has a function called soon. */
