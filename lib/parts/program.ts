@@ -46,7 +46,9 @@ export interface ImageOptions extends ProgramOptions {
  *
  * @param reference with its digest, so that every run has the same one; another one is refused
  * @example
- * code: { score: image<(frame: Frame) => Promise<Score>>(`registry.example.com/score@${digest}`, { memory: "4 GB" }) }
+ * const reference = `registry.example.com/score@sha256:${"0".repeat(64)}`;
+ * const score = image<(text: string) => Promise<number>>(reference, { memory: "4 GB" });
+ * // new AsyncTask("scores", { cloud, handler, code: { score } });
  * @see https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/custom-container-event-functions
  */
 export function image<Call extends Called>(reference: string, options: ImageOptions = {}): Program<Call> {
@@ -64,7 +66,8 @@ export function image<Call extends Called>(reference: string, options: ImageOpti
  * @param folder a URL or an absolute path
  * @param entry `module:function`; the function takes the payload and returns what JSON can hold
  * @example
- * code: { clean: python<(rows: Row[]) => Promise<Row[]>>(new URL("./operators/", import.meta.url), "clean:rows") }
+ * const clean = python<(rows: string[]) => Promise<string[]>>(new URL("./operators/", import.meta.url), "clean:rows");
+ * // new AsyncTask("cleaning", { cloud, handler, code: { clean } });
  */
 export function python<Call extends Called>(
   folder: URL | string,

@@ -11,6 +11,8 @@ export const MODULES: Readonly<Record<string, string>> = {
   millrace: join(ROOT, "lib/index.ts"),
   "millrace/local": join(ROOT, "lib/clouds/local/index.ts"),
   "millrace/alicloud": join(ROOT, "lib/clouds/alicloud/index.ts"),
+  "millrace/aws": join(ROOT, "lib/clouds/aws/index.ts"),
+  "millrace/kubernetes": join(ROOT, "lib/clouds/kubernetes/index.ts"),
   "millrace/client/alicloud": join(ROOT, "lib/clouds/alicloud/client.ts"),
   "millrace/client/aws": join(ROOT, "lib/clouds/aws/client.ts"),
   "millrace/client/kubernetes": join(ROOT, "lib/clouds/kubernetes/client.ts"),
@@ -62,6 +64,7 @@ export function typeCheck(snippets: readonly Snippet[]): readonly string[] {
 /** What snippets may take for granted. */
 const WORLD: Readonly<Record<string, string>> = {
   cloud: 'import("millrace").Cloud',
+  config: 'import("@pulumi/pulumi").Config',
   bucket: 'import("millrace").Bucket',
   uploads: 'import("millrace").Bucket',
   queue: 'import("millrace").Queue',

@@ -1,8 +1,9 @@
-import type { ComponentResourceOptions } from "@pulumi/pulumi";
+import { type ComponentResourceOptions, output } from "@pulumi/pulumi";
 import { Cloud } from "../../parts/index.ts";
 import { refuse } from "../../shared/problem.ts";
 import { bucket } from "./deploy/bucket.ts";
 import { checkKubernetes, checkSettings } from "./deploy/check.ts";
+import { PORTS, runtimeFile } from "./deploy/code.ts";
 import { functionPart } from "./deploy/function.ts";
 import { monitor } from "./deploy/monitor.ts";
 import { queue } from "./deploy/queue.ts";
@@ -25,7 +26,10 @@ export type { Existing, KubernetesSettings, NatsSettings, StoreSettings, Transfo
  * @example
  * const cloud = kubernetes({
  *   nats: { url: "nats://nats.nats.svc.cluster.local:4222" },
- *   store: { endpoint: "https://s3.example.com", keys: { accessKey, secretKey } },
+ *   store: {
+ *     endpoint: "https://s3.example.com",
+ *     keys: { accessKey: config.requireSecret("accessKey"), secretKey: config.requireSecret("secretKey") },
+ *   },
  *   alarms: "prometheus-operator",
  * });
  * new VideoTranscodePipeline("videos", { cloud, formats: ["mp4"] });
@@ -33,13 +37,20 @@ export type { Existing, KubernetesSettings, NatsSettings, StoreSettings, Transfo
  */
 export function kubernetes(settings: KubernetesSettings, opts?: ComponentResourceOptions): Cloud {
   refuse(checkSettings(settings));
-  const { cluster } = settings;
+  const { cluster, store } = settings;
   const site = new Site(settings, () => cloud);
   const cloud: Cloud = new Cloud(
     {
       kind: "kubernetes",
       support,
-      check: (parts) => checkKubernetes(settings, parts, (name) => cloud.parts.get(name)?.plan),
+      check: (parts) => checkKubernetes(settings, parts, (name) => cloud.find(name)?.plan),
+      buckets: {
+        port: runtimeFile(PORTS.bucket!),
+        endpoint: store.endpoint,
+        // Not the way that pods of its own cluster have.
+        address: (part) => ({ ...part.address, endpoint: output(store.endpoint) }),
+        takesRolesOf: () => false,
+      },
       build: {
         bucket: (scope, plan) => bucket(site, scope, plan),
         queue: (scope, plan) => queue(site, scope, plan),
