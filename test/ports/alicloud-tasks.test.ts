@@ -10,6 +10,7 @@ import { OWN_TASK, writeEnvironment } from "../../lib/shared/environment.ts";
 import { FakeFc } from "../clouds/alicloud/fakes/fc.ts";
 import { FakeOss } from "../clouds/alicloud/fakes/oss.ts";
 import { KEYS } from "../clouds/alicloud/fakes/server.ts";
+import { FakeSls } from "../clouds/alicloud/fakes/sls.ts";
 import { FakeSmq } from "../clouds/alicloud/fakes/smq.ts";
 import { FakeTablestore } from "../clouds/alicloud/fakes/tablestore.ts";
 import { CONFORMANCE_TASKS, testTasks } from "./tasks-conformance.ts";
@@ -23,22 +24,22 @@ testTasks("Alibaba Cloud, on fakes of its services", async () => {
   const oss = new FakeOss("claims-x");
   const smq = new FakeSmq({ "successes-x": { visibility: 30 }, "failures-x": { visibility: 30 } });
   const tablestore = new FakeTablestore();
+  const sls = new FakeSls("functions", clock.now);
   const fc = new FakeFc(SPEED);
-  const servers = [oss.server, smq.server, tablestore.server, fc.server];
-  const [bucketEndpoint, queueEndpoint, tableEndpoint, functionEndpoint] = (await Promise.all(
+  const servers = [oss.server, smq.server, tablestore.server, sls.server, fc.server];
+  const [bucketEndpoint, queueEndpoint, tableEndpoint, logsEndpoint, functionEndpoint] = (await Promise.all(
     servers.map((server) => server.start()),
-  )) as [string, string, string, string];
-  const place = { bucketEndpoint, queueEndpoint, tableEndpoint, functionEndpoint };
+  )) as [string, string, string, string, string];
+  const place = { bucketEndpoint, queueEndpoint, tableEndpoint, logsEndpoint, functionEndpoint };
   const addresses = Object.fromEntries(CONFORMANCE_TASKS.map((task) => [task.name, addressOf(task, place)]));
-  for (const address of Object.values(addresses)) deploy(fc, address, clock);
+  for (const address of Object.values(addresses)) deploy({ fc, sls, clock }, address);
   const client = connectAlicloud({ addresses, credentials: () => KEYS, region: "cn-hangzhou", clock });
   return {
     client,
-    readsLogs: false,
     envelopes: async (queue) => smq.bodies(`${queue}-x`).map((body) => JSON.parse(body) as Envelope),
     async close() {
       await fc.close();
-      await Promise.all([oss.server, smq.server, tablestore.server].map((server) => server.close()));
+      await Promise.all([oss.server, smq.server, tablestore.server, sls.server].map((server) => server.close()));
     },
   };
 });
@@ -58,37 +59,38 @@ const addressOf = (task: TaskDefinition, place: Readonly<Record<string, string>>
   functions: "{}",
   account: "1",
   region: "cn-hangzhou",
+  logs: "project/functions",
   ...place,
 });
 
 /** The three functions of a task, run by the entry that runs them on the service. */
-function deploy(fc: FakeFc, address: LinkAddress, clock: Clock): void {
+function deploy({ fc, sls, clock }: { fc: FakeFc; sls: FakeSls; clock: Clock }, address: LinkAddress): void {
   const { worker, dispatcher, keeper, definition } = address as typeof address &
     Record<"worker" | "dispatcher" | "keeper" | "definition", string>;
   const { timeout } = JSON.parse(definition) as TaskDefinition;
-  const handlerOf = (handler: unknown, link: string, module: () => Promise<unknown>) => {
+  const handlerOf = (name: string, handler: unknown, link: string, module: () => Promise<unknown>) => {
     const deployment = { handler, code: {}, settings: {}, ports: { [link]: module } } as unknown as Deployment;
     const surroundings = {
       place: { region: "cn-hangzhou", account: "1" },
-      logLevel: "error",
+      logLevel: "info",
       tools: {},
       sources: {},
     } as const;
     const variables = writeEnvironment({ ...surroundings, links: { [link]: address } });
-    return start(deployment, { variables, clock, write: () => {} });
+    return start(deployment, { variables, clock, write: (line) => sls.collect(name, line) });
   };
   fc.functions.set(worker, {
-    handler: handlerOf(work, OWN_TASK, () => import("../../lib/clouds/alicloud/runtime/own-task.ts")),
+    handler: handlerOf(worker, work, OWN_TASK, () => import("../../lib/clouds/alicloud/runtime/own-task.ts")),
     timeout,
     asyncTask: true,
     onFailure: keeper,
   });
   fc.functions.set(dispatcher, {
-    handler: handlerOf(dispatch, "task", () => import("../../lib/clouds/alicloud/runtime/task.ts")),
+    handler: handlerOf(dispatcher, dispatch, "task", () => import("../../lib/clouds/alicloud/runtime/task.ts")),
     timeout: 60,
   });
   fc.functions.set(keeper, {
-    handler: handlerOf(keep, "tasks", () => import("../../lib/clouds/alicloud/runtime/keeper.ts")),
+    handler: handlerOf(keeper, keep, "tasks", () => import("../../lib/clouds/alicloud/runtime/keeper.ts")),
     timeout: 120,
   });
   fc.every(60, keeper);

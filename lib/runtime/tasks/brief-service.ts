@@ -121,12 +121,6 @@ export const callOf = (id: string, payload: unknown, clock: Clock): FunctionCall
   time: new Date(clock.now()).toISOString(),
 });
 
-/** Logs that only the platform has. */
-export function logsElsewhere(where: string): TaskLogs {
-  const refused = () => Promise.reject(new MillraceError("refused", where));
-  return { append: async () => {}, read: refused, watch: () => () => {}, remove: async () => {} };
-}
-
 /** A linked task: what is asked of it is settled before the answer, for the process may end with that. */
 export function linkedTask(part: string, { service, settle }: BriefTaskService): TaskSubmitter & TaskController {
   const settled = async (work: Promise<Task>): Promise<Task> => {

@@ -5,6 +5,8 @@ export type NewLogLine = Omit<TaskLogLine, "sequence">;
 
 /** Where the log lines of runs lie. */
 export interface TaskLogs {
+  /** Milliseconds until a line that was written can be read, at most. @default none */
+  readonly delay?: number;
   append(task: string, id: string, lines: readonly NewLogLine[]): Promise<void>;
   /**
    * Lines after that sequence, in order.

@@ -178,8 +178,9 @@ export class TaskService implements TaskClient {
     let after = options.after ?? 0;
     try {
       while (!signal?.aborted) {
-        // Asked before the lines are read: a run that ended before then has no line after them.
+        // Asked before the lines are read: a run all of whose lines were there by then has none after them.
         const row = await store.get(name, id);
+        const isWhole = !row || (isFinal(row.status) && this.#isPast(row.ended, logs.delay));
         for (let isMore = true; isMore; ) {
           const lines = await logs.read(name, id, { after, limit: LINES, since });
           for (const line of lines) {
@@ -188,7 +189,7 @@ export class TaskService implements TaskClient {
           }
           isMore = lines.length === LINES;
         }
-        if (!follow || !row || isFinal(row.status)) return;
+        if (!follow || isWhole) return;
         await news.next();
       }
     } finally {
@@ -196,6 +197,8 @@ export class TaskService implements TaskClient {
       news.close();
     }
   }
+
+  #isPast = (time = 0, delay = 0): boolean => this.#world.clock.now() >= time + delay;
 
   async audit(task: string, id: string): Promise<TaskAudit | undefined> {
     const { store } = this.#world;

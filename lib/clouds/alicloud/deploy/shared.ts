@@ -5,6 +5,7 @@ import type { Archive } from "../../../bundle/archive.ts";
 import type { ToolSource } from "../../../bundle/tool.ts";
 import type { Scope } from "../../../parts/cloud.ts";
 import { type NameRule, physicalName } from "../../../shared/name.ts";
+import { LOG_DIVIDERS } from "../env.ts";
 
 /** Changes the arguments or options of a raw resource just before it is made; nothing answered: as they are. */
 export type Transform = (
@@ -203,7 +204,7 @@ export class Site {
         {
           project: project.projectName,
           logstore: store.logstoreName,
-          fullText: { caseSensitive: false, includeChinese: true, token: LOG_TOKENS },
+          fullText: { caseSensitive: false, includeChinese: true, token: LOG_DIVIDERS },
         },
         this.shared,
       );
@@ -336,7 +337,6 @@ export const tableArgs = (instanceName: pulumi.Input<string>, tableName: pulumi.
   maxVersion: 1,
 });
 
-const LOG_TOKENS = ", '\";=()[]{}?@&<>/:\n\t\r";
 const NETWORK = "10.20.0.0/16";
 
 /** https://www.alibabacloud.com/help/en/oss/user-guide/bucket-naming-conventions */

@@ -1,9 +1,10 @@
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import type { TaskLimits } from "../../../runtime/tasks/bodies.ts";
-import { type BriefTaskService, briefTaskService, logsElsewhere } from "../../../runtime/tasks/brief-service.ts";
+import { type BriefTaskService, briefTaskService } from "../../../runtime/tasks/brief-service.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { FcPlatform } from "./fc-platform.ts";
 import { Functions } from "./functions.ts";
+import { storeLogs } from "./logs.ts";
 import { port as ossPort } from "./oss.ts";
 import { port as smqPort } from "./smq.ts";
 import { port as tablestorePort } from "./tablestore.ts";
@@ -24,7 +25,7 @@ export async function taskService(address: LinkAddress, world: AlicloudWorld): P
     table: await tablestorePort(tableAddress(address), world),
     claims: ossPort(claimsAddress(address), world),
     platform: new FcPlatform(functions, field(address, "worker")),
-    logs: logsElsewhere(`the log of ${address.part} is in Log Service: search ${address.logs ?? "it"} for run: "<id>"`),
+    logs: storeLogs(address, world),
     limits: LIMITS,
     invoke: (name, call) => functions.invoke(name, JSON.stringify(call)),
     start: async (name, call) => void (await functions.start(name, JSON.stringify(call))),

@@ -1,13 +1,9 @@
-import { CloudWatchLogsClient, type FilteredLogEvent, FilterLogEventsCommand } from "@aws-sdk/client-cloudwatch-logs";
+import { CloudWatchLogsClient, FilterLogEventsCommand } from "@aws-sdk/client-cloudwatch-logs";
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
-import type { LogFields, LogLevel } from "../../../runtime/handler.ts";
 import type { TaskLogs } from "../../../runtime/tasks/logs.ts";
-import type { TaskLogLine } from "../../../runtime/tasks/task.ts";
+import { type FoundLine, inSequence, printedLine, timeOf } from "../../../runtime/tasks/printed.ts";
 import { type AwsWorld, clientSettings } from "./account.ts";
 import { ask } from "./ask.ts";
-
-/** A line's sequence is its time and its place among the lines of the same millisecond. */
-const PER_MILLISECOND = 1000;
 
 /** A clock may be that much behind the one that stamped the submit, in milliseconds. */
 const SKEW = 60_000;
@@ -24,17 +20,20 @@ export function groupLogs(address: LinkAddress, world: AwsWorld): TaskLogs {
   return {
     append: async () => {},
     async read(task, id, { after, limit, since = 0 }) {
-      const startTime = Math.max(0, since - SKEW, Math.floor(after / PER_MILLISECOND));
+      const startTime = Math.max(0, since - SKEW, timeOf(after));
       const filterPattern = `{ $.task = ${wanted(task)} && $.run = ${wanted(id)} }`;
-      const lines = new Lines(task, id);
+      const found: FoundLine[] = [];
       let nextToken: string | undefined;
       do {
         const request = new FilterLogEventsCommand({ logGroupName, startTime, filterPattern, nextToken });
         const page = await ask(`reading ${logGroupName}`, world, (options) => client.send(request, options));
-        lines.take(page.events ?? [], after);
+        for (const { timestamp: at = 0, message = "" } of page.events ?? []) {
+          const line = printedLine(message, task, id);
+          if (line) found.push({ at, line });
+        }
         nextToken = page.nextToken;
-      } while (nextToken !== undefined && lines.found.length < limit);
-      return lines.found.slice(0, limit);
+      } while (nextToken !== undefined && inSequence(found, after).length < limit);
+      return inSequence(found, after).slice(0, limit);
     },
     watch: () => () => {},
     remove: async () => {},
@@ -47,49 +46,3 @@ export function groupLogs(address: LinkAddress, world: AwsWorld): TaskLogs {
  * @see https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
  */
 const wanted = (text: string): string => `"${text.replace(/[^A-Za-z0-9_./:@ -]+/gu, "*")}"`;
-
-/** A line as `jsonLog` writes it. */
-interface PrintedLine {
-  readonly time: string;
-  readonly level: LogLevel;
-  readonly message: string;
-  readonly run: string;
-  readonly task: string;
-  readonly attempt: number;
-  readonly fields?: LogFields;
-}
-
-/** The lines of one run, as they come by time. */
-class Lines {
-  readonly found: TaskLogLine[] = [];
-  readonly #task: string;
-  readonly #id: string;
-  #last = 0;
-
-  constructor(task: string, id: string) {
-    this.#task = task;
-    this.#id = id;
-  }
-
-  take(events: readonly FilteredLogEvent[], after: number): void {
-    for (const { timestamp = 0, message = "" } of events) {
-      const line = readLine(message);
-      if (line?.run !== this.#id || line.task !== this.#task) continue;
-      const sequence = Math.max(timestamp * PER_MILLISECOND, this.#last + 1);
-      this.#last = sequence;
-      if (sequence <= after) continue;
-      const { time, attempt, level, message: text, fields } = line;
-      this.found.push({ sequence, time, attempt, level, message: text, ...(fields && { fields }) });
-    }
-  }
-}
-
-/** Nothing if it is something else: numbers, and what the platform or the user's code prints. */
-function readLine(text: string): PrintedLine | undefined {
-  try {
-    const line = JSON.parse(text) as PrintedLine | null;
-    return typeof line?.level === "string" && typeof line.message === "string" ? line : undefined;
-  } catch {
-    return undefined;
-  }
-}
