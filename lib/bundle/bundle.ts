@@ -2,11 +2,13 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
-import { type BuildOptions, build, type Metafile, type OutputFile } from "esbuild";
+import { fileURLToPath } from "node:url";
+import { type BuildOptions, build, type Metafile } from "esbuild";
 import type { CodePlan } from "../parts/plan.ts";
 import { BundleError, toBundleError } from "./bundle-error.ts";
 import { checkInstalled } from "./install.ts";
+import { moduleBuilds } from "./module-builds.ts";
+import { portableMap } from "./source-map.ts";
 
 /** What goes into one function's bundle. */
 export interface BundleArgs {
@@ -97,6 +99,7 @@ function optionsOf(args: BundleArgs, handler: string, code: readonly (readonly [
     // A folder of the depth of the real one, so that the map's relative paths fit it.
     outfile: join(args.outdir, "hash", "index.mjs"),
     external: [...args.install],
+    plugins: [moduleBuilds],
     banner: { js: COMMONJS },
   };
 }
@@ -136,25 +139,11 @@ async function run(options: BuildOptions, handler: string) {
   });
   const map = result.outputFiles.find(({ path }) => path.endsWith(".map"))!;
   const js = result.outputFiles.find(({ path }) => path.endsWith(".mjs"))!;
-  return { js: js.contents, map: portable(map), metafile: absolute(result.metafile, options.absWorkingDir!) };
-}
-
-/**
- * The map without a trace of the machine: our own sources get names instead of paths, and the generated module, which
- * names files by absolute path, none of its text. The user's files stay relative to the bundle.
- */
-function portable({ text, path }: OutputFile): Uint8Array {
-  const map = JSON.parse(text) as { sources: string[]; sourcesContent: (string | null)[] };
-  map.sources = map.sources.map((source, index) => {
-    const file = resolve(dirname(path), source);
-    if (basename(file) === "main.mjs" && map.sourcesContent[index]?.includes("start({ handler, code,")) {
-      map.sourcesContent[index] = null;
-      return "millrace:///main.mjs";
-    }
-    const isOurs = file.startsWith(LIBRARY + sep);
-    return isOurs ? `millrace:///${pathToFileURL(file).href.slice(pathToFileURL(LIBRARY).href.length + 1)}` : source;
-  });
-  return Buffer.from(JSON.stringify(map));
+  return {
+    js: js.contents,
+    map: portableMap(map.text, map.path, LIBRARY),
+    metafile: absolute(result.metafile, options.absWorkingDir!),
+  };
 }
 
 const absolute = (metafile: Metafile, from: string): readonly string[] =>

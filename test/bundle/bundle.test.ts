@@ -144,6 +144,67 @@ describe("bundle", () => {
     expect(failed.stderr).toMatch(/at explode/);
   });
 
+  it("maps what a package throws to the package's file and line, without carrying its text", async () => {
+    const folder = await project("thrower", {
+      "transform.ts": `import { refuse } from "thrower";\n\nexport async function handler() { return refuse(); }`,
+      "node_modules/thrower/package.json": `{"name":"thrower","type":"module","main":"main.js"}`,
+      "node_modules/thrower/main.js": `// TEXT_OF_PACKAGE\n\nexport function refuse() {\n  throw new Error("refused");\n}`,
+    });
+    const { file } = await bundle(argsFor(folder));
+    const failed = await exec(process.execPath, ["--enable-source-maps", file]).catch((error) => error);
+    expect(failed.stderr).toContain(`${join(folder, "node_modules", "thrower", "main.js")}:4:9`);
+    expect(failed.stderr).toContain(`${join(folder, "transform.ts")}:3:`);
+    const map = await readFile(`${file}.map`, "utf8");
+    expect(map).not.toContain("TEXT_OF_PACKAGE");
+    expect(map).toContain("return refuse();");
+  });
+
+  it("takes the AWS SDK as ES modules where it is imported, and what is not used of it stays out", async () => {
+    const folder = await project("sdk", {
+      "transform.ts": `import { used } from "@aws-sdk/client-s3"; import legacy from "legacy"; import { both } from "both";
+        export const handler = async () => [used, legacy, both];`,
+      "node_modules/@aws-sdk/client-s3/package.json": `{"name":"@aws-sdk/client-s3","main":"./cjs/index.js","module":"./es/index.js","sideEffects":false}`,
+      "node_modules/@aws-sdk/client-s3/cjs/index.js": `exports.used = "AS_COMMONJS"; exports.unused = "NOT_USED";`,
+      "node_modules/@aws-sdk/client-s3/es/index.js": `export * from "./used"; export * from "./unused";`,
+      "node_modules/@aws-sdk/client-s3/es/used.js": `export const used = "AS_MODULE";`,
+      "node_modules/@aws-sdk/client-s3/es/unused.js": `export const unused = globalThis.unused ?? "NOT_USED_AS_MODULE";`,
+      "node_modules/legacy/package.json": `{"name":"legacy","main":"main.js"}`,
+      "node_modules/legacy/main.js": `module.exports = require("@aws-sdk/client-s3").used;`,
+      // Any other package stays with what Node itself would take.
+      "node_modules/both/package.json": `{"name":"both","main":"main.js","module":"module.js"}`,
+      "node_modules/both/main.js": `exports.both = "MAIN";`,
+      "node_modules/both/module.js": `export const both = "MODULE";`,
+    });
+    const made = await bundle(argsFor(folder));
+    expect(await output(made.file)).toEqual(["AS_MODULE", "AS_COMMONJS", "MAIN"]);
+    expect(await readFile(made.file, "utf8")).not.toContain("NOT_USED_AS_MODULE");
+    const outside = await bundle(argsFor(folder, { install: ["@aws-sdk/client-s3"] }));
+    expect(await readFile(outside.file, "utf8")).not.toContain("AS_MODULE");
+  });
+
+  it("evaluates a port only when it is asked for, and makes equal bytes of it every time", async () => {
+    const entry = `export const start = async ({ ports }) => {
+      const before = globalThis.evaluated ?? "nothing";
+      const { port } = await ports.store();
+      console.log(JSON.stringify([before, globalThis.evaluated, port]));
+    };`;
+    const folder = await project("lazy", {
+      "entry.mjs": entry,
+      "transform.ts": "export const handler = async () => 1;",
+      "port.ts": `import { client } from "@smithy/client"; export const port = client;`,
+      "node_modules/@smithy/client/package.json": `{"name":"@smithy/client","main":"./cjs.js","module":"./es.js"}`,
+      "node_modules/@smithy/client/cjs.js": `globalThis.evaluated = "client"; exports.client = "cjs";`,
+      "node_modules/@smithy/client/es.js": `globalThis.evaluated = "client"; export const client = "es";`,
+    });
+    const args = argsFor(folder, { ports: { store: join(folder, "port.ts") } });
+    const { file, hash } = await bundle(args);
+    expect(await output(file)).toEqual(["nothing", "client", "es"]);
+    for (let again = 0; again < 3; again += 1) {
+      await rm(dirname(file), { recursive: true });
+      expect((await bundle(args)).hash).toBe(hash);
+    }
+  });
+
   it.skipIf(!isNode20)("runs on a real Node 20 (skipped where /usr/bin/node is another one)", async () => {
     const folder = await project("node20", {
       "transform.ts": `export async function handler() { using x = { [Symbol.dispose]() {} }; return [process.version.split(".")[0], typeof x]; }`,
