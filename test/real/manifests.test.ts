@@ -20,6 +20,7 @@ import { AsyncTask, VideoTranscodePipeline } from "../../lib/index.ts";
 import { type Cloud, code } from "../../lib/parts/index.ts";
 import type { RegisteredResource } from "../../lib/program/mocks.ts";
 import { deploy } from "../clouds/kubernetes/stack.ts";
+import { scores } from "../clouds/programs.ts";
 import { applyKedaCrds, type KubernetesServer, startKubernetes } from "./servers/index.ts";
 
 const report = code<typeof import("../../examples/async-task/report.ts")>(
@@ -30,7 +31,15 @@ const report = code<typeof import("../../examples/async-task/report.ts")>(
 const STACKS = {
   videos: (cloud: Cloud) => new VideoTranscodePipeline("videos", { cloud, formats: ["mp4", "flv", "m3u8"] }),
   tasks: (cloud: Cloud) => new AsyncTask("reports", { cloud, handler: report, timeout: "2 hours", concurrency: 4 }),
+  programs: (cloud: Cloud) =>
+    scores(cloud, { memory: "1 GB", gpu: { type: "NVIDIA-A10", memory: 20 * 2 ** 30 } }, { clean: {} }),
 } as const;
+
+const DISPATCHERS: Readonly<Record<keyof typeof STACKS, string>> = {
+  videos: "videos-transcode-d",
+  tasks: "reports-task-d",
+  programs: "scores-task-d",
+};
 
 interface Manifest extends KubernetesObject {
   readonly apiVersion: string;
@@ -193,9 +202,7 @@ describe.each(Object.entries(STACKS))("the stack %s", (stack, declare) => {
 
   test("what is granted goes, and what is not is refused, by real calls", async () => {
     const keeper = as(accountOf(ofKind("RoleBinding")[0]!.subjects[0].name));
-    const dispatcher = as(
-      accountOf(nameWith("Deployment", stack === "videos" ? "videos-transcode-d" : "reports-task-d")),
-    );
+    const dispatcher = as(accountOf(nameWith("Deployment", DISPATCHERS[stack as keyof typeof STACKS])));
     const worker = keptCronJob();
     const { spec } = ofKind("CronJob").find(({ metadata }) => metadata.name === worker)!.spec.jobTemplate;
     const job = { metadata: { name: "an-attempt" }, spec };

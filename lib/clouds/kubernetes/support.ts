@@ -10,6 +10,11 @@ const SERVER = "a real NATS server (2.15)";
 const DOCUMENTED = "documentation only";
 
 const JOB = { source: "https://kubernetes.io/docs/concepts/workloads/controllers/job/", verified: APPLIED };
+const SIDECAR = {
+  source: "https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/",
+  verified: "a real API server (1.36) takes the objects, calls on a real HTTP server; no pod was run",
+};
+const PYTHON = "a real API server (1.36) takes the objects, the folder is served by a real Python; no pod was run";
 const CRON_JOB = { source: "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/", verified: APPLIED };
 const RESOURCES = {
   source: "https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/",
@@ -119,9 +124,23 @@ export const support: Support = {
           min: 1,
           step: 1,
         },
-        "program.image": { level: "refused", how: "not built yet", ...RESOURCES },
-        "program.image.gpu": { level: "refused", how: "not built yet", ...RESOURCES },
-        "program.python": { level: "refused", how: "not built yet", ...RESOURCES },
+        "program.image": {
+          level: "native",
+          how: "a container of its caller's pods, from Kubernetes 1.29 on; it runs as user 1000 and writes to /tmp alone",
+          ...SIDECAR,
+        },
+        "program.image.gpu": {
+          level: "native",
+          how: "nvidia.com/gpu: 1, on nodes whose labels nvidia.com/gpu.product and nvidia.com/gpu.memory say so; a card of 24 GB is labelled with some less",
+          source: "https://github.com/NVIDIA/k8s-device-plugin/blob/main/docs/gpu-feature-discovery/README.md",
+          verified: SIDECAR.verified,
+        },
+        "program.python": {
+          level: "added",
+          how: "a container of its caller's pods with the stock image of Python 3.13; the bootstrap fetches the folder with its requirements: wheels for glibc 2.28",
+          source: SIDECAR.source,
+          verified: PYTHON,
+        },
         environment: { level: "native", how: "the container's environment", ...RESOURCES },
       },
     },

@@ -2,6 +2,7 @@ import type { Part } from "../../../parts/part.ts";
 import type { AlarmPlan, FunctionPlan, MonitorPlan, PartKind, PartPlan, VolumePlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { failureQueue } from "./monitor.ts";
+import { checkPrograms } from "./program.ts";
 import type { KubernetesSettings } from "./shared.ts";
 import { DEFAULT_TOOLS } from "./tools.ts";
 
@@ -16,7 +17,7 @@ function checkPart(settings: KubernetesSettings, plan: PartPlan, find: Find): re
     case "bucket":
       return checkBucket(settings, plan);
     case "function":
-      return [...checkTools(settings, plan), ...checkLinks(plan, find)];
+      return [...checkTools(settings, plan), ...checkLinks(plan, find), ...checkPrograms(plan, find)];
     case "volume":
       return checkVolume(settings, plan);
     case "monitor":

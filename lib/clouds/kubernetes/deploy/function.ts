@@ -10,6 +10,7 @@ import { setupJob } from "./errand.ts";
 import { callSubject, OBJECT_NAME, workerName } from "./names.ts";
 import { HEALTH_PORT } from "./network.ts";
 import { type Process, placeOf, podSpec, toolPaths } from "./pod.ts";
+import { gpuAffinity, programAddress, programPart, sidecarsOf } from "./program.ts";
 import { secretMount } from "./secret.ts";
 import type { Artifact, Site } from "./shared.ts";
 import { taskAddress } from "./task.ts";
@@ -28,9 +29,11 @@ const JOB_KEPT = 86_400;
 
 /** A function: waits for calls in pods of its own, or works on attempts in pods that a keeper makes. */
 export const functionPart = (site: Site, scope: Scope, plan: FunctionPlan): Built =>
-  plan.role?.duty === "worker"
-    ? worker(site, scope, plan, scope.plan(plan.role.task) as TaskPlan)
-    : caller(site, scope, plan);
+  plan.program
+    ? programPart(scope)
+    : plan.role?.duty === "worker"
+      ? worker(site, scope, plan, scope.plan(plan.role.task) as TaskPlan)
+      : caller(site, scope, plan);
 
 /**
  * A Deployment that KEDA scales from nothing by the calls and messages that wait.
@@ -56,6 +59,7 @@ function caller(site: Site, scope: Scope, plan: FunctionPlan): Built {
     grace: Math.ceil(plan.timeout) + MARGIN,
     isAsked: true,
     mounts: mountsOf(scope, plan),
+    ...besideOf(site, scope, plan),
   };
   const deployment = deploymentOf(site, scope, { name, part: scope.name, process, isScaled: true });
   const scaledObject = scaling(site, scope, plan, name, [deployment, setup]);
@@ -120,6 +124,7 @@ function worker(site: Site, scope: Scope, plan: FunctionPlan, task: TaskPlan): B
                 grace: Math.ceil(task.grace) + MARGIN,
                 restart: "Never",
                 mounts: mountsOf(scope, plan),
+                ...besideOf(site, scope, plan),
               }),
             },
           },
@@ -191,11 +196,26 @@ export const budget = (
     scope.options,
   );
 
+/** The programs of a function's code, and where they find what they need. */
+function besideOf(site: Site, scope: Scope, plan: FunctionPlan): Pick<Process, "sidecars" | "affinity"> {
+  const sidecars = sidecarsOf(site, scope, plan);
+  const affinity = gpuAffinity(sidecars);
+  return { sidecars, ...(affinity && { affinity }) };
+}
+
 /** By their names: the module that speaks with what is linked, and where that lies. */
 type Links = Readonly<Record<string, { readonly port: string; readonly address: pulumi.Input<LinkAddress> }>>;
 
-const linksOf = (scope: Scope, { links }: FunctionPlan): Links =>
-  Object.fromEntries(Object.entries(links).map(([name, link]) => [name, linkOf(scope, link)]));
+const linksOf = (scope: Scope, plan: FunctionPlan): Links =>
+  Object.fromEntries(
+    Object.entries(plan.links).map(([name, link]) => [name, programLink(scope, plan, link) ?? linkOf(scope, link)]),
+  );
+
+/** The program is a container beside this function. */
+function programLink(scope: Scope, plan: FunctionPlan, { part }: LinkPlan): Links[string] | undefined {
+  const address = programAddress(plan, part, scope.plan);
+  return address && { port: runtimeFile("sidecar"), address: pulumi.output(address) };
+}
 
 function linkOf(scope: Scope, { part }: LinkPlan): Links[string] {
   const { kind } = scope.plan(part);

@@ -46,7 +46,30 @@ export interface Process {
   /** What comes back when it ends. @default it starts again */
   readonly restart?: "Never" | "OnFailure";
   readonly mounts?: readonly { readonly volume: Volume; readonly mount: VolumeMount }[];
+  /** Containers beside it, and where a node must be for them. @default it is alone */
+  readonly sidecars?: readonly Sidecar[];
+  readonly affinity?: kubernetes.types.input.core.v1.Affinity;
 }
+
+/** A program that runs as long as the process beside it. */
+export interface Sidecar {
+  /** Of the container; unique in its pod. */
+  readonly name: string;
+  readonly image: string;
+  /** In place of the image's own. @default the image's own */
+  readonly command?: readonly string[];
+  /** @default the image's own */
+  readonly args?: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly machine: Process["machine"];
+  /** Memory in bytes. */
+  readonly gpu?: { readonly type: string; readonly memory: number };
+  /** Fetched for it, to `appPath(name)`. */
+  readonly code?: Artifact;
+}
+
+/** Where the bootstrap unpacks code of that name. */
+export const appPath = (name: string): string => `${INTO}/${name}`;
 
 /** A small process that is done in seconds. */
 export const SMALL = { memory: 128 * MB, disk: LEAST_DISK, cpu: 0.1 } as const;
@@ -78,7 +101,8 @@ export const toolPaths = (names: readonly string[]): Readonly<Record<string, str
  * @see https://kubernetes.io/docs/concepts/security/pod-security-standards/
  */
 export function podSpec(site: Site, process: Process): PodSpec {
-  const { account, hasToken = false, grace, restart, machine, mounts = [] } = process;
+  const { account, hasToken = false, grace, restart, machine, mounts = [], sidecars = [], affinity } = process;
+  const { pullSecrets = [] } = site.settings;
   return {
     serviceAccountName: account,
     automountServiceAccountToken: hasToken,
@@ -93,13 +117,42 @@ export function podSpec(site: Site, process: Process): PodSpec {
     },
     terminationGracePeriodSeconds: grace,
     ...(restart && { restartPolicy: restart }),
-    initContainers: [bootstrapContainer(site, process)],
+    ...(pullSecrets.length > 0 && { imagePullSecrets: pullSecrets.map((name) => ({ name })) }),
+    ...(affinity && { affinity }),
+    initContainers: [bootstrapContainer(site, process), ...sidecars.map(sidecarContainer)],
     containers: [mainContainer(site, process)],
     volumes: [
       { name: "app", emptyDir: { sizeLimit: bytes(APP_BYTES) } },
-      { name: "tmp", emptyDir: { sizeLimit: bytes(Math.max(machine.disk, LEAST_DISK)) } },
+      { name: "tmp", emptyDir: scratch(machine) },
       { name: "bootstrap", configMap: { name: site.bootstrap } },
       ...mounts.map(({ volume }) => volume),
+      ...sidecars.map(({ name, machine }) => ({ name: `tmp-${name}`, emptyDir: scratch(machine) })),
+    ],
+  };
+}
+
+const scratch = ({ disk }: Process["machine"]) => ({ sizeLimit: bytes(Math.max(disk, LEAST_DISK)) });
+
+/**
+ * It is there before the process, and goes when that has ended: a Job is over although it would go on.
+ *
+ * @see https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
+ */
+function sidecarContainer({ name, image, command, args = [], environment, machine, gpu, code }: Sidecar): Container {
+  const { requests, limits } = resources(machine);
+  const processors = gpu && { "nvidia.com/gpu": "1" };
+  return {
+    name,
+    image,
+    restartPolicy: "Always",
+    ...(command && { command: command.map(literal) }),
+    ...(args.length > 0 && { args: args.map(literal) }),
+    env: Object.entries(environment).map(([name, value]) => ({ name, value: literal(value) })),
+    resources: { requests: { ...requests, ...processors }, limits: { ...limits, ...processors } },
+    securityContext: LOCKED,
+    volumeMounts: [
+      ...(code ? [{ name: "app", mountPath: INTO, readOnly: true }] : []),
+      { name: `tmp-${name}`, mountPath: "/tmp" },
     ],
   };
 }
@@ -122,9 +175,10 @@ function bootstrapContainer(site: Site, process: Process): Container {
 }
 
 /** What the bootstrap reads. */
-function manifest(site: Site, { code, tools = {} }: Process): pulumi.Output<string> {
+function manifest(site: Site, { code, tools = {}, sidecars = [] }: Process): pulumi.Output<string> {
   const wanted = [
     fetched(code, { as: "code", name: "code" }),
+    ...sidecars.flatMap(({ name, code }) => (code ? [fetched(code, { as: "code", name })] : [])),
     ...Object.entries(tools).map(([name, tool]) => fetched(tool, { as: "tool", name, member: `bin/${name}` })),
   ];
   return pulumi.all([site.artifacts, pulumi.all(wanted)]).apply(([bucket, files]) => {

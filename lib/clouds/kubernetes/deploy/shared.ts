@@ -78,6 +78,10 @@ export interface KubernetesSettings {
   readonly existing?: Existing;
   /** The image all pods run, with Node 24 as `node`; best by its digest. @default "docker.io/library/node:24-slim" */
   readonly image?: string;
+  /** The image Python functions run in, with Python 3.13 as `python3`. @default "docker.io/library/python:3.13-slim" */
+  readonly pythonImage?: string;
+  /** Secrets of the namespace with which images are pulled. @default registries ask for none */
+  readonly pullSecrets?: readonly string[];
   /** The storage class of volumes; it has to allow many writers (ReadWriteMany). @default new volumes are refused */
   readonly storageClass?: string;
   /** How large a new volume is. @default "100 GB" */
