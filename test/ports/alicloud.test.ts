@@ -4,12 +4,17 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { AlicloudWorld } from "../../lib/clouds/alicloud/runtime/account.ts";
+import { port as functionPort } from "../../lib/clouds/alicloud/runtime/function.ts";
+import { toThrown } from "../../lib/clouds/alicloud/runtime/functions.ts";
+import { port as kmsPort } from "../../lib/clouds/alicloud/runtime/kms.ts";
 import { storeLogs } from "../../lib/clouds/alicloud/runtime/logs.ts";
 import { port as ossPort } from "../../lib/clouds/alicloud/runtime/oss.ts";
 import { signSls } from "../../lib/clouds/alicloud/runtime/signature.ts";
 import { port as smqPort } from "../../lib/clouds/alicloud/runtime/smq.ts";
 import { port as tablestorePort } from "../../lib/clouds/alicloud/runtime/tablestore.ts";
 import type { Log } from "../../lib/runtime/handler.ts";
+import { FakeFc } from "../clouds/alicloud/fakes/fc.ts";
+import { FakeKms } from "../clouds/alicloud/fakes/kms.ts";
 import { FakeOss } from "../clouds/alicloud/fakes/oss.ts";
 import { type FakeServer, KEYS } from "../clouds/alicloud/fakes/server.ts";
 import { FakeSls } from "../clouds/alicloud/fakes/sls.ts";
@@ -138,6 +143,104 @@ describe("a bucket of OSS", () => {
       { ...world, credentials: () => ({ ...KEYS, accessKeySecret: "another" }) },
     );
     await expect(stranger.get("a")).rejects.toMatchObject({ kind: "refused", message: /SignatureDoesNotMatch/ });
+  });
+});
+
+describe("a secret of Key Management Service", () => {
+  async function kms() {
+    const fake = new FakeKms();
+    const { endpoint, ...subject } = await around(fake.server);
+    const address = { kind: "secret", part: "key", secret: "shop/key", region: "cn-hangzhou", endpoint } as const;
+    return { ...subject, fake, address };
+  }
+
+  it.each(["geheim 猫", Buffer.from("geheim 猫")])("is read, once an invocation: %s", async (value) => {
+    const { fake, address, world, close } = await kms();
+    fake.secrets.set("shop/key", value);
+    const secret = kmsPort(address, world);
+    expect([await secret.value(), await secret.value()]).toEqual(["geheim 猫", "geheim 猫"]);
+    expect(fake.server.requests).toHaveLength(1);
+    fake.secrets.set("shop/key", "another");
+    expect(await kmsPort(address, world).value()).toBe("another");
+    await close();
+  });
+
+  it("says which one is missing, locked, or asked for by somebody else", async () => {
+    const { fake, address, world, close } = await kms();
+    await expect(kmsPort(address, world).value()).rejects.toMatchObject({
+      kind: "not-found",
+      message: /^secret key: /,
+    });
+    fake.secrets.set("shop/key", "geheim");
+    fake.locked.add("shop/key");
+    await expect(kmsPort(address, world).value()).rejects.toMatchObject({
+      kind: "refused",
+      message: /^secret key: 403 Forbidden/,
+    });
+    const stranger = { ...world, credentials: () => ({ ...KEYS, accessKeySecret: "another" }) };
+    await expect(kmsPort(address, stranger).value()).rejects.toMatchObject({ message: /SignatureDoesNotMatch/ });
+    await close();
+  });
+
+  it("is asked for again where the service was busy", async () => {
+    const { fake, address, world, close } = await kms();
+    fake.secrets.set("shop/key", "geheim");
+    fake.server.fail(503, "broken", 429);
+    expect(await kmsPort(address, world).value()).toBe("geheim");
+    await close();
+  });
+});
+
+describe("a call of a function of Function Compute", () => {
+  async function calling(handler: (event: Buffer) => unknown) {
+    const fake = new FakeFc();
+    const { endpoint: functionEndpoint, ...subject } = await around(fake.server);
+    const answer = async (event: Buffer) => Buffer.from(JSON.stringify((await handler(event)) ?? null));
+    fake.functions.set("resize-x", { handler: answer, timeout: 60 });
+    const place = { account: "1", region: "cn-hangzhou", functionEndpoint };
+    const at = (name: string, world = subject.world) =>
+      functionPort({ kind: "function", part: "resize", function: name, ...place }, world);
+    return { ...subject, fake, at };
+  }
+
+  it("carries the payload in an envelope with an id and a time, and brings the answer back", async () => {
+    const { at, close } = await calling((event) => JSON.parse(event.toString()));
+    const envelope = await at("resize-x").invoke({ text: "héllo 猫 🎬" });
+    expect(envelope).toEqual({
+      millrace: "call",
+      id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      payload: { text: "héllo 猫 🎬" },
+      time: expect.stringMatching(/^20.*Z$/),
+    });
+    expect((await at("resize-x").invoke(1)) as { id: string }).not.toMatchObject({
+      id: (envelope as { id: string }).id,
+    });
+    await close();
+  });
+
+  it("throws what the function threw, and tells of a function that is not there", async () => {
+    const { at, close, world } = await calling((event) => {
+      const { payload } = JSON.parse(event.toString()) as { readonly payload: string };
+      if (payload === "refuse") throw toThrown({ kind: "bad-input", message: "no width" });
+      throw new Error(payload);
+    });
+    const resize = at("resize-x");
+    await expect(resize.invoke("refuse")).rejects.toMatchObject({ kind: "bad-input", message: "no width" });
+    await expect(resize.invoke("it broke")).rejects.toMatchObject({ kind: "failed", message: "it broke" });
+    await expect(resize.invoke("Function timed out after 60 seconds")).rejects.toMatchObject({ kind: "timed-out" });
+    await expect(at("nobody").invoke(1)).rejects.toMatchObject({ kind: "not-found", message: /FunctionNotFound/ });
+    const stranger = at("resize-x", { ...world, credentials: () => ({ ...KEYS, accessKeySecret: "another" }) });
+    await expect(stranger.invoke(1)).rejects.toMatchObject({ kind: "refused", message: /SignatureNotMatch/ });
+    await close();
+  });
+
+  it("brings back what comes late and what is large", async () => {
+    const { at, close } = await calling(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return "中".repeat(1_000_000);
+    });
+    expect(await at("resize-x").invoke(1)).toHaveLength(1_000_000);
+    await close();
   });
 });
 

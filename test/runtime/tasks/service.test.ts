@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { VirtualClock } from "../../../lib/clouds/local/host/virtual-clock.ts";
 import { MillraceError } from "../../../lib/runtime/errors.ts";
-import type { SubmitOptions, Task } from "../../../lib/runtime/tasks/task.ts";
+import type { TaskLogs } from "../../../lib/runtime/tasks/logs.ts";
+import type { SubmitOptions, Task, TaskLogLine } from "../../../lib/runtime/tasks/task.ts";
 import { definition, makeWorld, memoryBucket } from "./world.ts";
 
 const failed = (message = "it broke") => ({ error: { kind: "failed", message } }) as const;
@@ -389,6 +391,44 @@ describe("attempts", () => {
     logs.append = () => Promise.reject(new MillraceError("unavailable", "the disk is full"));
     await service.logged({ task: "work", id: "a" }, [{ time: "t", attempt: 1, level: "info", message: "hello" }]);
     expect(warnings).toEqual(['work "a": lines of its log could not be stored: the disk is full']);
+  });
+
+  test("a log that comes late is followed until all of it is there", async () => {
+    const clock = new VirtualClock();
+    const printed: { readonly shown: number; readonly line: TaskLogLine }[] = [];
+    const logs: TaskLogs = {
+      delay: 10_000,
+      append: async () => {},
+      read: async (_task, _id, { after }) =>
+        printed
+          .filter(({ shown }) => shown <= clock.now())
+          .flatMap(({ line }) => (line.sequence > after ? [line] : [])),
+      watch: () => () => {},
+      remove: async () => {},
+    };
+    const { service, settle, finish, advance } = makeWorld({ clock, logs });
+    const print = (sequence: number) =>
+      printed.push({
+        shown: clock.now() + 9000,
+        line: { sequence, time: new Date(clock.now()).toISOString(), attempt: 1, level: "info", message: "hello" },
+      });
+    await service.submit("work", null, { id: "a" });
+    await settle();
+    print(1);
+    const read: number[] = [];
+    let isOver = false;
+    const following = (async () => {
+      for await (const { sequence } of service.logs("work", "a", { follow: true })) read.push(sequence);
+      isOver = true;
+    })();
+    await advance("1 second");
+    print(2);
+    await finish("a", { result: 1 });
+    await advance("8 seconds");
+    expect(isOver).toBe(false);
+    await advance("10 seconds");
+    await following;
+    expect(read).toEqual([1, 2]);
   });
 
   test("a report from an attempt that is not the current one changes nothing and is logged", async () => {

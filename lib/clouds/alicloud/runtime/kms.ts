@@ -15,7 +15,12 @@ export function port(address: LinkAddress, world: AlicloudWorld): SecretReader {
   };
 }
 
-/** https://www.alibabacloud.com/help/en/kms/key-management-service/developer-reference/api-getsecretvalue */
+interface SecretValue {
+  readonly SecretData: string;
+  readonly SecretDataType: "text" | "binary";
+}
+
+/** A secret that is bytes is taken for UTF-8. https://www.alibabacloud.com/help/en/kms/key-management-service/developer-reference/api-getsecretvalue */
 async function getSecretValue(address: LinkAddress, world: AlicloudWorld): Promise<string> {
   const answer = await callOpenApi(
     {
@@ -29,5 +34,6 @@ async function getSecretValue(address: LinkAddress, world: AlicloudWorld): Promi
     world,
   );
   if (answer.status !== 200) throw await openApiError(answer, `secret ${address.part}`);
-  return (JSON.parse(await textOf(answer)) as { SecretData: string }).SecretData;
+  const { SecretData, SecretDataType } = JSON.parse(await textOf(answer)) as SecretValue;
+  return SecretDataType === "binary" ? Buffer.from(SecretData, "base64").toString("utf8") : SecretData;
 }
