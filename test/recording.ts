@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { SUPPORT } from "../lib/clouds/support.ts";
-import { Cloud, type CloudDriver, type Scope } from "../lib/parts/cloud.ts";
+import { Cloud, type CloudDriver, type CloudSettings, type Scope } from "../lib/parts/cloud.ts";
 import type { Built } from "../lib/parts/part.ts";
 import type { CloudKind, LinkPlan, PartKind, PartPlan, SourcePlan } from "../lib/parts/plan.ts";
 import type { Support } from "../lib/parts/support.ts";
@@ -33,9 +33,9 @@ export class RecordingCloud extends Cloud {
   /** In the order they were built. */
   readonly built: readonly Recorded[];
 
-  constructor(support: Support, region?: string) {
+  constructor(support: Support, settings: CloudSettings = {}) {
     const built: Recorded[] = [];
-    super(recordingDriver(support, built), region === undefined ? {} : { region });
+    super(recordingDriver(support, built, settings), settings);
     this.built = built;
   }
 }
@@ -45,14 +45,17 @@ export class RecordingCloud extends Cloud {
  *
  * @param changes support data that differs from that of the kind
  */
-export const recordingCloud = (
+export function recordingCloud(
   kind: CloudKind = "local",
-  { region, ...changes }: Partial<Support> & { readonly region?: string } = {},
-): RecordingCloud => new RecordingCloud({ ...SUPPORT[kind], ...changes }, region);
+  { region, account, ...changes }: Partial<Support> & Pick<CloudSettings, "region" | "account"> = {},
+): RecordingCloud {
+  const settings = { ...(region !== undefined && { region }), ...(account !== undefined && { account }) };
+  return new RecordingCloud({ ...SUPPORT[kind], ...changes }, settings);
+}
 
 const NAME: NameRule = { max: 63, allowed: /[a-z0-9-]/, lowerCase: true };
 
-function recordingDriver(support: Support, built: Recorded[]): CloudDriver {
+function recordingDriver(support: Support, built: Recorded[], settings: CloudSettings): CloudDriver {
   const build = (scope: Scope, plan: PartPlan): Built => {
     built.push({ kind: plan.kind, name: plan.name, plan });
     const physicalName = plan.existing ?? scope.physicalName(NAME);
@@ -62,6 +65,12 @@ function recordingDriver(support: Support, built: Recorded[]): CloudDriver {
   return {
     kind: support.cloud,
     support,
+    buckets: {
+      port: `/recording/${support.cloud}.ts`,
+      endpoint: `https://${support.cloud}.example.com`,
+      address: (bucket) => bucket.address,
+      takesRolesOf: (other) => other.plan.kind === support.cloud && other.account === settings.account,
+    },
     build: {
       bucket: build,
       queue: build,

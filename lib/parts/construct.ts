@@ -70,8 +70,12 @@ export abstract class Construct extends pulumi.ComponentResource {
     }
     this.cloud = chosen;
     this.plan = { name, type, id, cloud: chosen.plan.name, ...(parent && { parent: parent.plan.name }) };
-    if (chosen.constructs.some((other) => other.name === name)) {
+    const others = chosen.program.flatMap(({ constructs }) => constructs);
+    if (others.some((other) => other.name === name)) {
       throw new Error(`${name}: there is a construct of this name already; names are unique in a stack`);
+    }
+    if (others.some((other) => other.id === id && other.cloud !== chosen.plan.name)) {
+      throw new Error(`${name}.id: a construct on another cloud has the id "${id}" already; ids are unique in a stack`);
     }
     chosen.constructs.push(this.plan);
   }
@@ -162,6 +166,8 @@ export abstract class Construct extends pulumi.ComponentResource {
         this.#source(length > 1 ? `${id}-schedule-${index + 1}` : `${id}-schedule`, source),
       );
     const names = this.#names(id);
+    const links = Object.values(spec.links ?? {});
+    this.cloud.link(links.flatMap(({ part, keys }) => (keys ? [part, keys] : [part])));
     return this.#declare(functionPlan(names, spec, sources, this.#units(names)));
   }
 
@@ -187,9 +193,9 @@ export abstract class Construct extends pulumi.ComponentResource {
   }
 
   #declare<Plan extends PartPlan>(plan: Plan): Part<Plan> {
-    if (this.cloud.parts.has(plan.name))
+    if (this.cloud.program.some(({ parts }) => parts.has(plan.name)))
       throw new Error(`${plan.name}: there is a part of this name already; names are unique in a stack`);
-    const part = new Part(plan);
+    const part = new Part(plan, this.cloud);
     this.cloud.parts.set(plan.name, part);
     this.#declared.push(part);
     return part;

@@ -2,7 +2,7 @@ import type { HandlerId, Handlers } from "../handlers/index.ts";
 import type { Duration } from "../shared/duration.ts";
 import { type Code, toCodePlan } from "./code.ts";
 import { DEFAULTS } from "./defaults.ts";
-import { type Link, type LinksOf, toLinkPlan } from "./link.ts";
+import { type Link, type LinksOf, toLinkPlans } from "./link.ts";
 import { type Backoff, MACHINE_OPTIONS, type Machine, machinePlan } from "./machine.ts";
 import type { PartNames, Queue } from "./part.ts";
 import type { FunctionPlan, SourcePlan } from "./plan.ts";
@@ -90,7 +90,7 @@ export function functionPlan(
     ...names,
     handler: toCodePlan(handler),
     code: Object.fromEntries(modules.map(([name, user]) => [name, toCodePlan(user)])),
-    links: Object.fromEntries(Object.entries(links).map(([name, link]) => [name, toLinkPlan(link)])),
+    links: toLinkPlans(links, names.cloud),
     settings,
     sources,
     ...machinePlan(spec, units),

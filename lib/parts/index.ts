@@ -1,9 +1,30 @@
 export type { BucketSpec } from "./bucket.ts";
-export { Cloud, type CloudDriver, type CloudSettings, type Scope } from "./cloud.ts";
+export {
+  Cloud,
+  type CloudDriver,
+  type CloudSettings,
+  type ExportedStack,
+  type Linked,
+  outputOf,
+  type Scope,
+} from "./cloud.ts";
 export { type Code, code } from "./code.ts";
 export { Construct, type ConstructArgs } from "./construct.ts";
 export type { FunctionSpec } from "./function.ts";
-export { all, control, invoke, type Link, mount, read, receive, remove, send, submit, write } from "./link.ts";
+export {
+  all,
+  control,
+  invoke,
+  type Link,
+  mount,
+  type ReachOptions,
+  read,
+  receive,
+  remove,
+  send,
+  submit,
+  write,
+} from "./link.ts";
 export type { Backoff, Machine } from "./machine.ts";
 export { type Alarm, type AlarmArgs, alarmsFor, type MonitorSpec } from "./monitor.ts";
 export type {
@@ -22,6 +43,7 @@ export type {
 export type { CloudKind, PartKind, PartPlan, Plan } from "./plan.ts";
 export { type ImageOptions, image, type Program, type ProgramOptions, python } from "./program.ts";
 export type { QueueSpec } from "./queue.ts";
+export type { BucketReach } from "./reach.ts";
 export type { ScheduleSpec } from "./schedule.ts";
 export type { SecretSpec } from "./secret.ts";
 export { created, cron, every, fired, received, type Source } from "./source.ts";

@@ -12,6 +12,7 @@ import type {
   TaskSubmitter,
   VolumeMount,
 } from "../runtime/ports.ts";
+import { keysLink } from "../shared/environment.ts";
 import type { Bucket, FunctionPart, Part, Queue, Secret, Table, TaskPart, Volume } from "./part.ts";
 import type { Action, LinkPlan, PartKind } from "./plan.ts";
 
@@ -21,7 +22,21 @@ declare const port: unique symbol;
 export interface Link<Port = unknown> {
   readonly part: Part;
   readonly actions: readonly Action[];
+  /** Has the keys that are used in place of the function's role. */
+  readonly keys?: Secret;
   readonly [port]?: Port;
+}
+
+/** How a function reaches a bucket. */
+export interface ReachOptions {
+  /**
+   * A secret of the function's own cloud with the keys to a bucket of another cloud or account, as JSON:
+   * `{ "accessKeyId": "…", "accessKeySecret": "…" }`, or as AWS calls them, `{ "accessKeyId": "…", "secretAccessKey": "…" }`;
+   * temporary ones have a `securityToken` or `sessionToken` too. They are read at every invocation.
+   *
+   * @default the function's role
+   */
+  readonly keys?: Secret;
 }
 
 /** The links a handler's type asks for. */
@@ -34,24 +49,39 @@ function link<Port>(verb: string, kinds: readonly PartKind[], part: Part, ...act
   throw new Error(`${verb}: a ${wanted} is wanted, and ${part.name} is a ${part.kind}`);
 }
 
-/** Lets the function read: objects, rows or a secret. */
-export function read(part: Bucket): Link<BucketReader>;
+function bucketLink<Port>(
+  verb: string,
+  part: Part,
+  action: Action,
+  { keys }: ReachOptions,
+  kinds: readonly PartKind[] = ["bucket"],
+): Link<Port> {
+  const made = link<Port>(verb, kinds, part, action);
+  if (keys === undefined) return made;
+  if (part.kind !== "bucket") throw new Error(`${verb}: keys are for buckets, and ${part.name} is a ${part.kind}`);
+  if (keys.kind !== "secret") throw new Error(`${verb}: keys lie in a secret, and ${keys.name} is a ${keys.kind}`);
+  return { ...made, keys };
+}
+
+/** Lets the function read: objects, rows or a secret. A bucket may be one of another region or cloud. */
+export function read(part: Bucket, options?: ReachOptions): Link<BucketReader>;
 export function read(part: Table): Link<TableReader>;
 export function read(part: Secret): Link<SecretReader>;
 export function read(part: TaskPart): Link<Pick<TaskController, "get" | "list">>;
-export function read(part: Bucket | Table | Secret | TaskPart): Link<never> {
-  return link("read", ["bucket", "table", "secret", "task"], part, `${part.kind}.read`);
+export function read(part: Bucket | Table | Secret | TaskPart, options: ReachOptions = {}): Link<never> {
+  return bucketLink("read", part, `${part.kind}.read`, options, ["bucket", "table", "secret", "task"]);
 }
 
-/** Lets the function put objects or rows; it can't read or remove objects by this. */
-export function write(part: Bucket): Link<BucketWriter>;
+/** Lets the function put objects or rows; it can't read or remove objects by this. A bucket may be elsewhere, as in {@link read}. */
+export function write(part: Bucket, options?: ReachOptions): Link<BucketWriter>;
 export function write(part: Table): Link<TableWriter>;
-export function write(part: Bucket | Table): Link<never> {
-  return link("write", ["bucket", "table"], part, `${part.kind}.write`);
+export function write(part: Bucket | Table, options: ReachOptions = {}): Link<never> {
+  return bucketLink("write", part, `${part.kind}.write`, options, ["bucket", "table"]);
 }
 
-/** Lets the function remove objects. */
-export const remove = (part: Bucket): Link<BucketRemover> => link("remove", ["bucket"], part, "bucket.remove");
+/** Lets the function remove objects. The bucket may be elsewhere, as in {@link read}. */
+export const remove = (part: Bucket, options: ReachOptions = {}): Link<BucketRemover> =>
+  bucketLink("remove", part, "bucket.remove", options);
 
 /** Lets the function send messages. */
 export const send = (part: Queue): Link<QueueSender> => link("send", ["queue"], part, "queue.send");
@@ -90,7 +120,24 @@ export function all<First, Second, Third = unknown>(
   if (links.some(({ part }) => part !== first.part)) {
     throw new Error(`all: links one part under one name, got ${links.map(({ part }) => part.name).join(" and ")}`);
   }
-  return { part: first.part, actions: links.flatMap(({ actions }) => actions) };
+  const [keys, ...others] = new Set(links.map((one) => one.keys));
+  if (others.length > 0) throw new Error(`all: links ${first.part.name} in one way, by the same keys or without any`);
+  return { part: first.part, actions: links.flatMap(({ actions }) => actions), ...(keys && { keys }) };
 }
 
-export const toLinkPlan = ({ part, actions }: Link): LinkPlan => ({ part: part.name, actions: [...new Set(actions)] });
+/** @param cloud the function's own */
+export const toLinkPlan = ({ part, actions, keys }: Link, cloud: string): LinkPlan => ({
+  part: part.name,
+  actions: [...new Set(actions)],
+  ...(part.plan.cloud !== cloud && { cloud: part.plan.cloud }),
+  ...(keys && { keys: keys.name }),
+});
+
+/** The links of a function; the secrets with the keys to what it links are links too, and no concern of its handler. */
+export function toLinkPlans(links: Readonly<Record<string, Link>>, cloud: string): Readonly<Record<string, LinkPlan>> {
+  const secrets = Object.values(links).flatMap(({ keys }) => (keys ? [keys] : []));
+  return Object.fromEntries([
+    ...Object.entries(links).map(([name, link]) => [name, toLinkPlan(link, cloud)] as const),
+    ...secrets.map((secret) => [keysLink(secret.name), toLinkPlan(read(secret), cloud)] as const),
+  ]);
+}

@@ -1,4 +1,5 @@
 import type { Output, Resource } from "@pulumi/pulumi";
+import type { Cloud } from "./cloud.ts";
 import type {
   BucketPlan,
   FunctionPlan,
@@ -34,16 +35,22 @@ export interface Built {
 export class Part<Plan extends PartPlan = PartPlan> {
   readonly kind: Plan["kind"];
   readonly plan: Plan;
+  readonly #cloud: Cloud;
   #built: Built | undefined;
 
-  constructor(plan: Plan) {
+  constructor(plan: Plan, cloud: Cloud) {
     this.kind = plan.kind;
     this.plan = plan;
+    this.#cloud = cloud;
   }
 
   /** Unique in the stack. */
   get name(): string {
     return this.plan.name;
+  }
+  /** What it is built on. */
+  get cloud(): Cloud {
+    return this.#cloud;
   }
   /** The cloud's own identifier. */
   get id(): Output<string> {

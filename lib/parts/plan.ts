@@ -144,6 +144,10 @@ export interface LinkPlan {
   /** The linked part's name. */
   readonly part: string;
   readonly actions: readonly Action[];
+  /** The cloud that has the part, where it is not the function's own. */
+  readonly cloud?: string;
+  /** The secret with the keys to it, where they are used in place of the function's role. */
+  readonly keys?: string;
 }
 
 /** The permission words: what one line of `links` may grant. */

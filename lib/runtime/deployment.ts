@@ -1,5 +1,8 @@
+import { isKeysLink } from "../shared/environment.ts";
+import { type AccessKeys, readAccessKeys } from "./access-keys.ts";
 import type { Clock } from "./clock.ts";
 import type { Log } from "./handler.ts";
+import type { SecretReader } from "./ports.ts";
 import type { Definition } from "./serve.ts";
 
 /** The parts a function can be linked to. */
@@ -10,6 +13,8 @@ export interface LinkAddress {
   readonly kind: LinkKind;
   /** The part's logical name. */
   readonly part: string;
+  /** The link to the secret with the keys to it, where they are used in place of the function's role. */
+  readonly keys?: string;
   readonly [field: string]: string;
 }
 
@@ -25,6 +30,8 @@ export interface PortWorld {
 /** A module that speaks with one kind of part of one cloud. `World` adds what that cloud's ports need: its credentials. */
 export interface PortModule<World extends PortWorld = PortWorld> {
   port(address: LinkAddress, world: World): object | Promise<object>;
+  /** The world of a port that is reached by keys, from wherever it is. @default it is reached from its own cloud alone */
+  worldBy?(keys: AccessKeys, world: PortWorld): World;
 }
 
 /** What a deployed bundle starts: the definition, and by link how to load the module that speaks with its part. */
@@ -32,19 +39,57 @@ export interface Deployment extends Definition {
   readonly ports: Readonly<Record<string, () => Promise<PortModule<never>>>>;
 }
 
-/** The links of a handler: every linked part's port, by the link's name. */
+/**
+ * The links of a handler: every linked part's port, by the link's name. Keys are read from their secrets first, each
+ * once; the secrets themselves are no links of the handler's.
+ */
 export async function connect<World extends PortWorld>(
   ports: Deployment["ports"],
   links: Readonly<Record<string, LinkAddress>>,
   world: World,
 ): Promise<Readonly<Record<string, object>>> {
-  const entries = Object.entries(links).map(async ([name, address]) => {
-    const load = ports[name];
-    if (!load) throw new Error(`link ${name}: the bundle has no port for ${address.kind} "${address.part}"`);
-    const { port } = await load();
-    return [name, await port(address, world as never)] as const;
-  });
+  const all = Object.entries(links);
+  const secrets = all.filter(([name]) => isKeysLink(name));
+  const keys = new Map(secrets.map(([name, address]) => [name, keysOf(ports, name, address, world)] as const));
+  const entries = all
+    .filter(([name]) => !isKeysLink(name))
+    .map(async ([name, address]) => {
+      const module = await load(ports, name, address);
+      const given = address.keys === undefined ? undefined : await keys.get(address.keys);
+      const around = address.keys === undefined ? world : worldBy(module, name, given, world);
+      return [name, await module.port(address, around as never)] as const;
+    });
+  // A secret that cannot be read fails the links that need it, which may not have come so far as to hear of it.
+  void Promise.allSettled(keys.values());
   return Object.fromEntries(await Promise.all(entries));
+}
+
+function load(ports: Deployment["ports"], name: string, { kind, part }: LinkAddress): Promise<PortModule<never>> {
+  const found = ports[name];
+  if (!found) throw new Error(`link ${name}: the bundle has no port for ${kind} "${part}"`);
+  return found();
+}
+
+async function keysOf<World extends PortWorld>(
+  ports: Deployment["ports"],
+  name: string,
+  address: LinkAddress,
+  world: World,
+): Promise<AccessKeys> {
+  const { port } = await load(ports, name, address);
+  const secret = (await port(address, world as never)) as SecretReader;
+  return readAccessKeys(await secret.value(), address.part);
+}
+
+/** Where the function runs means nothing to another cloud: of its world a port gets what every port gets. */
+function worldBy(
+  module: PortModule<never>,
+  name: string,
+  keys: AccessKeys | undefined,
+  { signal, clock, log, files }: PortWorld,
+): PortWorld {
+  if (keys && module.worldBy) return module.worldBy(keys, { signal, clock, log, files });
+  throw new Error(`link ${name}: ${keys ? "its port takes no keys" : "the secret with its keys is not linked"}`);
 }
 
 /**

@@ -13,6 +13,13 @@ export const OWN_TASK = "$task";
 /** The port by which a function's process itself reads the buckets that are its sources, where it has to. */
 export const OWN_STORE = "$store";
 
+/** A link so named is no handler's: it is how keys to what lies on another cloud come out of their secret. */
+const KEYS = "$keys.";
+
+/** The link by which a function reads the keys in a secret. */
+export const keysLink = (secret: string): string => KEYS + secret;
+export const isKeysLink = (link: string): boolean => link.startsWith(KEYS);
+
 /** What a function is told of the place it runs in. */
 export interface Environment {
   /** Where it runs, in its cloud's own words: region, account. */

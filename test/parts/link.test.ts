@@ -26,7 +26,8 @@ import {
 import type { PartKind } from "../../lib/parts/plan.ts";
 import type { BucketReader, BucketRemover, BucketWriter, QueueSender, VolumeMount } from "../../lib/runtime/ports.ts";
 
-const part = <P>(kind: PartKind, name: string): P => new Part({ kind, name } as never) as P;
+const part = <P>(kind: PartKind, name: string): P =>
+  new Part({ kind, name, cloud: "here" } as never, undefined as never) as P;
 const bucket = part<Bucket>("bucket", "files");
 const queue = part<Queue>("queue", "jobs");
 const table = part<Table>("table", "rows");
@@ -36,7 +37,7 @@ const fn = part<FunctionPart>("function", "call");
 const volume = part<Volume>("volume", "disk");
 
 test("each link grants what its port can do, and no more", () => {
-  const granted = (link: Link) => toLinkPlan(link).actions;
+  const granted = (link: Link) => toLinkPlan(link, "here").actions;
   expect(granted(read(bucket))).toEqual(["bucket.read"]);
   expect(granted(read(table))).toEqual(["table.read"]);
   expect(granted(read(secret))).toEqual(["secret.read"]);
@@ -60,12 +61,12 @@ test("a link that fits no part of this kind is refused at once", () => {
 });
 
 test("the plan names the part", () => {
-  expect(toLinkPlan(read(bucket))).toEqual({ part: "files", actions: ["bucket.read"] });
+  expect(toLinkPlan(read(bucket), "here")).toEqual({ part: "files", actions: ["bucket.read"] });
 });
 
 test("all gives several permissions on one part, each once", () => {
   const store = all(read(bucket), write(bucket), read(bucket));
-  expect(toLinkPlan(store)).toEqual({ part: "files", actions: ["bucket.read", "bucket.write"] });
+  expect(toLinkPlan(store, "here")).toEqual({ part: "files", actions: ["bucket.read", "bucket.write"] });
   expectTypeOf(all(read(bucket), write(bucket), remove(bucket))).toEqualTypeOf<
     Link<BucketReader & BucketWriter & BucketRemover>
   >();

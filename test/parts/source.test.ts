@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { type Bucket, Part, type Queue, type Schedule } from "../../lib/parts/part.ts";
 import { created, cron, every, fired, received } from "../../lib/parts/source.ts";
 
-const part = <P>(name: string): P => new Part({ kind: "bucket", name } as never) as P;
+const part = <P>(name: string): P => new Part({ kind: "bucket", name } as never, undefined as never) as P;
 const bucket = part<Bucket>("files");
 const queue = part<Queue>("jobs");
 

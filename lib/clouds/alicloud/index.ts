@@ -2,6 +2,7 @@ import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import { Cloud } from "../../parts/index.ts";
 import { bucket } from "./deploy/bucket.ts";
 import { checkAlicloud } from "./deploy/check.ts";
+import { PORTS, runtimeFile } from "./deploy/code.ts";
 import { functionPart } from "./deploy/function.ts";
 import { monitor } from "./deploy/monitor.ts";
 import { programFunction } from "./deploy/program.ts";
@@ -31,7 +32,13 @@ export function alicloud(settings: AlicloudSettings, opts?: ComponentResourceOpt
     {
       kind: "alicloud",
       support,
-      check: (parts) => checkAlicloud(settings, parts, (name) => cloud.parts.get(name)?.plan),
+      check: (parts) => checkAlicloud(settings, parts, (name) => cloud.find(name)?.plan),
+      buckets: {
+        port: runtimeFile(PORTS.bucket!),
+        endpoint: `https://oss-${region}.aliyuncs.com`,
+        address: (part) => part.address,
+        takesRolesOf: (other) => other.plan.kind === "alicloud" && other.account === account,
+      },
       build: {
         bucket: (scope, plan) => bucket(site, scope, plan),
         queue: (scope, plan) => queue(site, scope, plan),

@@ -2,13 +2,14 @@ import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import { Cloud } from "../../parts/index.ts";
 import { bucket } from "./deploy/bucket.ts";
 import { checkAws } from "./deploy/check.ts";
+import { PORTS, runtimeFile } from "./deploy/code.ts";
 import { functionPart } from "./deploy/function.ts";
 import { monitor } from "./deploy/monitor.ts";
 import { programPart } from "./deploy/program.ts";
 import { queue } from "./deploy/queue.ts";
 import { schedule } from "./deploy/schedule.ts";
 import { secret } from "./deploy/secret.ts";
-import { type AwsSettings, Site } from "./deploy/shared.ts";
+import { type AwsSettings, partitionOf, Site } from "./deploy/shared.ts";
 import { table } from "./deploy/table.ts";
 import { task } from "./deploy/task.ts";
 import { volume } from "./deploy/volume.ts";
@@ -32,7 +33,16 @@ export function aws(settings: AwsSettings, opts?: ComponentResourceOptions): Clo
     {
       kind: "aws",
       support,
-      check: (parts) => checkAws(settings, parts, (name) => cloud.parts.get(name)?.plan),
+      check: (parts) => checkAws(settings, parts, (name) => cloud.find(name)?.plan),
+      buckets: {
+        port: runtimeFile(PORTS.bucket!),
+        endpoint: `https://s3.${region}.${site.domain}`,
+        address: (part) => part.address,
+        takesRolesOf: (other) =>
+          other.plan.kind === "aws" &&
+          other.account === account &&
+          partitionOf(other.plan.region ?? "") === site.partition,
+      },
       build: {
         bucket: (scope, plan) => bucket(site, scope, plan),
         queue: (scope, plan) => queue(site, scope, plan),

@@ -107,12 +107,8 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
   };
 }
 
-function linkOf(scope: Scope, { part }: LinkPlan): FunctionParts["links"][string] {
-  const { kind } = scope.plan(part);
-  const port = runtimeFile(PORTS[kind]!);
-  const address = pulumi.all(scope.part(part).address).apply((fields) => ({ kind, part, ...fields }) as LinkAddress);
-  return { port, address };
-}
+const linkOf = (scope: Scope, link: LinkPlan): FunctionParts["links"][string] =>
+  scope.link(link, ({ kind }) => runtimeFile(PORTS[kind]!));
 
 function environmentOf(
   site: Site,

@@ -52,9 +52,10 @@ export interface Grant {
   readonly resources: readonly pulumi.Input<string>[];
 }
 
-/** What links allow the function that has them. */
+/** What links allow the function that has them; what is reached by keys is allowed by those. */
 export const linkGrants = (site: Site, scope: Scope, links: readonly LinkPlan[]): readonly Grant[] =>
-  links.flatMap(({ part, actions }) => {
+  links.flatMap(({ part, actions, keys }) => {
+    if (keys !== undefined) return [];
     const plan = scope.plan(part);
     const granted = byService(actions.flatMap((action) => RAM_ACTIONS[action]));
     return granted.map(([service, verbs]) => ({

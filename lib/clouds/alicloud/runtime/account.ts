@@ -1,3 +1,4 @@
+import type { AccessKeys } from "../../../runtime/access-keys.ts";
 import type { PortWorld } from "../../../runtime/deployment.ts";
 
 /** Temporary keys, as Function Compute gives them to each invocation; or a user's own, without a token. */
@@ -13,4 +14,10 @@ export interface AlicloudWorld extends PortWorld {
   readonly region?: string;
   /** Asked at every request: an instance lives longer than its first keys. */
   readonly credentials: () => Credentials;
+}
+
+/** The world of a port that is reached by a user's own keys. */
+export function worldBy({ id, secret, token }: AccessKeys, world: PortWorld): AlicloudWorld {
+  const keys: Credentials = { accessKeyId: id, accessKeySecret: secret, ...(token && { securityToken: token }) };
+  return { ...world, credentials: () => keys };
 }

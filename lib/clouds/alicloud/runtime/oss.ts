@@ -29,6 +29,8 @@ const AT_ONCE = 3;
 /** A key has one byte less than elsewhere. https://www.alibabacloud.com/help/en/oss/user-guide/object-naming-conventions */
 const KEY_BYTES = 1023;
 
+export { worldBy } from "./account.ts";
+
 /** A bucket of Object Storage Service. */
 export const port = (address: LinkAddress, world: AlicloudWorld): BucketReader & BucketWriter & BucketRemover =>
   new OssBucket(address, world);

@@ -156,11 +156,18 @@ function checkMount(settings: AwsSettings, plan: FunctionPlan, find: Find): read
           },
         ];
   if (settings.existing?.network) return several;
+  const elsewhere = Object.values(plan.links).filter(({ cloud }) => cloud !== undefined);
   const open = settings.network?.endpoints ?? [];
   const parts = [...linked, ...(plan.role?.duty === "worker" ? [plan.role.task] : [])];
   const missing = parts.flatMap((part) => servicesOf(find(part), find).filter((service) => !open.includes(service)));
   return [
     ...several,
+    ...elsewhere.map(({ part, cloud }) => ({
+      path: `${plan.name}.links`,
+      message:
+        "a function that mounts a volume is in a network without a way out of its region: name one with a way out by aws({ existing: { network } })",
+      given: `${part} on ${cloud}`,
+    })),
     ...[...new Set(missing)].map((service) => ({
       path: `${plan.name}.links`,
       message: `a function that mounts a volume is in a network without a way out, and ${parts.filter((part) => servicesOf(find(part), find).includes(service)).join(", ")} is reached through ${service}: name its endpoint, which is paid by the hour, by aws({ network: { endpoints: ["${service}"] } }), or a network with a way out by aws({ existing: { network } })`,

@@ -15,13 +15,7 @@ export const linksOf = (scope: Scope, { links }: FunctionPlan, ownTask?: pulumi.
   ...(ownTask && { [OWN_TASK]: { port: runtimeFile("own-task"), address: ownTask } }),
 });
 
-function linkOf(scope: Scope, { part }: LinkPlan): Links[string] {
-  const plan = scope.plan(part);
-  const { kind } = plan;
-  const port = runtimeFile(portOf(plan));
-  const address = pulumi.all(scope.part(part).address).apply((fields) => ({ kind, part, ...fields }) as LinkAddress);
-  return { port, address };
-}
+const linkOf = (scope: Scope, link: LinkPlan): Links[string] => scope.link(link, (part) => runtimeFile(portOf(part)));
 
 /** What a function's code is bundled with. */
 export const portsOf = (links: Links): Readonly<Record<string, string>> =>

@@ -84,9 +84,10 @@ export interface Grant {
   readonly condition?: Readonly<Record<string, Readonly<Record<string, pulumi.Input<string>>>>>;
 }
 
-/** What links allow the function that has them. */
+/** What links allow the function that has them; what is reached by keys is allowed by those. */
 export const linkGrants = (site: Site, scope: Scope, links: readonly LinkPlan[]): readonly Grant[] =>
-  links.flatMap(({ part, actions }) => {
+  links.flatMap(({ part, actions, keys }) => {
+    if (keys !== undefined) return [];
     const plan = scope.plan(part);
     // What is beside its caller is reached without anybody's leave.
     if (plan.kind === "function" && plan.program && "image" in plan.program) return [];

@@ -80,6 +80,12 @@ export interface MountedVolume {
   readonly targets: readonly pulumi.Resource[];
 }
 
+type Partition = "aws" | "aws-cn" | "aws-us-gov";
+
+/** China and the government's regions are partitions of their own. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html */
+export const partitionOf = (region: string): Partition =>
+  region.startsWith("cn-") ? "aws-cn" : region.startsWith("us-gov-") ? "aws-us-gov" : "aws";
+
 /** One account and region: how its resources are made, and what all of them share, each made when first asked for. */
 export class Site {
   readonly settings: AwsSettings;
@@ -98,9 +104,8 @@ export class Site {
     return this.settings.region;
   }
 
-  /** China and the government's regions are partitions of their own. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html */
-  get partition(): "aws" | "aws-cn" | "aws-us-gov" {
-    return this.region.startsWith("cn-") ? "aws-cn" : this.region.startsWith("us-gov-") ? "aws-us-gov" : "aws";
+  get partition(): Partition {
+    return partitionOf(this.region);
   }
 
   /** The end of the services' host names. */

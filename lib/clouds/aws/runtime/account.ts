@@ -1,5 +1,6 @@
 import { globalAgent as httpAgent } from "node:http";
 import { globalAgent as httpsAgent } from "node:https";
+import type { AccessKeys } from "../../../runtime/access-keys.ts";
 import type { PortWorld } from "../../../runtime/deployment.ts";
 
 /** Keys of a role, with their token; or a user's own, without one. */
@@ -17,6 +18,12 @@ export interface AwsWorld extends PortWorld {
   readonly region?: string;
   /** @default the SDK's own chain: environment, shared files, container, instance */
   readonly credentials?: () => Promise<AwsCredentials>;
+}
+
+/** The world of a port that is reached by a user's own keys. */
+export function worldBy({ id, secret, token }: AccessKeys, world: PortWorld): AwsWorld {
+  const keys: AwsCredentials = { accessKeyId: id, secretAccessKey: secret, ...(token && { sessionToken: token }) };
+  return { ...world, credentials: async () => keys };
 }
 
 /** Milliseconds until a connection has to be there, and that one may be silent. */

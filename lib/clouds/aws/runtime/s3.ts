@@ -37,6 +37,8 @@ const MOST_PARTS = 10_000;
 /** Parts of an object under way at once. */
 const AT_ONCE = 3;
 
+export { worldBy } from "./account.ts";
+
 /**
  * A bucket of S3, or of another store that speaks its language, if the address has an `endpoint`.
  *

@@ -17,7 +17,7 @@ function checkPart(settings: KubernetesSettings, plan: PartPlan, find: Find): re
     case "bucket":
       return checkBucket(settings, plan);
     case "function":
-      return [...checkTools(settings, plan), ...checkLinks(plan, find), ...checkPrograms(plan, find)];
+      return [...checkTools(settings, plan), ...checkPrograms(plan, find)];
     case "volume":
       return checkVolume(settings, plan);
     case "monitor":
@@ -104,16 +104,6 @@ const checkTools = ({ tools }: KubernetesSettings, plan: FunctionPlan): readonly
       path: `${plan.name}.tools`,
       message: `nobody says where "${tool}" comes from: kubernetes({ tools: { "${tool}": { url, sha256 } } })`,
       allowed: `${Object.keys(DEFAULT_TOOLS).join(", ")}, and what the cloud's settings name`,
-    }));
-
-/** A pod has the keys of this cluster's NATS and store, and a way out to nothing else. */
-const checkLinks = ({ name, links }: FunctionPlan, find: Find): readonly Problem[] =>
-  Object.entries(links)
-    .filter(([, { part }]) => find(part) === undefined)
-    .map(([link, { part }]) => ({
-      path: `${name}.links.${link}`,
-      message: "a pod reaches the parts of its own cluster only",
-      given: part,
     }));
 
 function checkVolume({ storageClass, existing }: KubernetesSettings, plan: VolumePlan): readonly Problem[] {

@@ -1,6 +1,6 @@
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-import type { Scope } from "../../../parts/cloud.ts";
+import type { Linked, Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, LinkPlan, SecretPlan, TaskPlan, VolumePlan } from "../../../parts/plan.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
@@ -8,7 +8,7 @@ import { OWN_STORE, OWN_TASK, writeEnvironment } from "../../../shared/environme
 import { codeOf, PORTS, runtimeFile } from "./code.ts";
 import { setupJob } from "./errand.ts";
 import { callSubject, OBJECT_NAME, workerName } from "./names.ts";
-import { HEALTH_PORT } from "./network.ts";
+import { HEALTH_PORT, linksPolicy } from "./network.ts";
 import { type Process, placeOf, podSpec, toolPaths } from "./pod.ts";
 import { gpuAffinity, programAddress, programPart, sidecarsOf } from "./program.ts";
 import { secretMount } from "./secret.ts";
@@ -32,8 +32,16 @@ export const functionPart = (site: Site, scope: Scope, plan: FunctionPlan): Buil
   plan.program
     ? programPart(scope)
     : plan.role?.duty === "worker"
-      ? worker(site, scope, plan, scope.plan(plan.role.task) as TaskPlan)
-      : caller(site, scope, plan);
+      ? connected(site, scope, plan, worker(site, scope, plan, scope.plan(plan.role.task) as TaskPlan))
+      : connected(site, scope, plan, caller(site, scope, plan));
+
+/** A function that is linked to what lies on other clouds has a way there. */
+function connected(site: Site, scope: Scope, plan: FunctionPlan, built: Built): Built {
+  const endpoints = Object.values(plan.links).flatMap((link) => linkOf(scope, link).endpoint ?? []);
+  if (endpoints.length === 0) return built;
+  const network = linksPolicy(site, scope, [...new Set(endpoints)]);
+  return { ...built, resources: { ...built.resources, network } };
+}
 
 /**
  * A Deployment that KEDA scales from nothing by the calls and messages that wait.
@@ -217,12 +225,7 @@ function programLink(scope: Scope, plan: FunctionPlan, { part }: LinkPlan): Link
   return address && { port: runtimeFile("sidecar"), address: pulumi.output(address) };
 }
 
-function linkOf(scope: Scope, { part }: LinkPlan): Links[string] {
-  const { kind } = scope.plan(part);
-  const port = runtimeFile(PORTS[kind]!);
-  const address = pulumi.all(scope.part(part).address).apply((fields) => ({ kind, part, ...fields }) as LinkAddress);
-  return { port, address };
-}
+const linkOf = (scope: Scope, link: LinkPlan): Linked => scope.link(link, ({ kind }) => runtimeFile(PORTS[kind]!));
 
 function upload(site: Site, scope: Scope, plan: FunctionPlan, entry: "entry" | "job", links: Links): Artifact {
   const ports = {

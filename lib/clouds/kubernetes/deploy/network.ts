@@ -1,5 +1,6 @@
 import * as kubernetes from "@pulumi/kubernetes";
 import type * as pulumi from "@pulumi/pulumi";
+import type { Scope } from "../../../parts/cloud.ts";
 import { labelValue, OBJECT_NAME } from "./names.ts";
 import type { Site } from "./shared.ts";
 
@@ -59,6 +60,22 @@ export const keeperPolicy = (site: Site, part: string, name: string, options: pu
       },
     },
     options,
+  );
+
+/** The ways more of a function's pods: to the stores of other clouds that it is linked to. */
+export const linksPolicy = (site: Site, scope: Scope, endpoints: readonly string[]) =>
+  site.make(
+    kubernetes.networking.v1.NetworkPolicy,
+    `${scope.name}-network`,
+    {
+      metadata: site.metadata(scope.physicalName(OBJECT_NAME, scope.name, "network"), scope.name),
+      spec: {
+        podSelector: { matchLabels: site.labels(scope.name) },
+        policyTypes: ["Egress"],
+        egress: endpoints.map((url) => wayTo(url)),
+      },
+    },
+    scope.options,
   );
 
 const policy = (site: Site, id: string, spec: kubernetes.types.input.networking.v1.NetworkPolicySpec) =>

@@ -1,2 +1,2 @@
 /** The buckets of a store that speaks S3. */
-export { port } from "../../aws/runtime/s3.ts";
+export { port, worldBy } from "../../aws/runtime/s3.ts";
