@@ -3,6 +3,7 @@ import type { StoredMsg } from "@nats-io/jetstream";
 import type { Msg, MsgHdrs, NatsConnection } from "@nats-io/transport-node";
 import type { Message, SendOptions } from "../../../runtime/ports.ts";
 import type { PeekedMessage } from "../../../runtime/system.ts";
+import { parse } from "./events.ts";
 import { type Publication, publish, toMillraceError } from "./nats.ts";
 import { type Delivery, deliveryOf } from "./pull.ts";
 import { laterSubject } from "./setup.ts";
@@ -57,10 +58,14 @@ const idOf = (headers: MsgHdrs | undefined, { stream, sequence }: Delivery): str
 function attributesIn(headers: MsgHdrs | undefined): Readonly<Record<string, string>> {
   const all = [...(headers ?? [])];
   const foreign = all.filter(([name]) => !RESERVED.test(name)).map(([name, values]) => [name, values.join(", ")]);
-  return {
-    ...Object.fromEntries(foreign),
-    ...(JSON.parse(headers?.get(ATTRIBUTES) || "{}") as Record<string, string>),
-  };
+  return { ...Object.fromEntries(foreign), ...ownAttributes(headers?.get(ATTRIBUTES) || "{}") };
+}
+
+/** None in what we have not written: a message that cannot be read would come again for ever. */
+function ownAttributes(text: string): Readonly<Record<string, string>> {
+  const value = parse(text);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return {};
+  return Object.fromEntries(Object.entries(value).filter(([, one]) => typeof one === "string"));
 }
 
 /**
