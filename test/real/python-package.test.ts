@@ -1,6 +1,7 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -8,6 +9,9 @@ import { unzipSync } from "fflate";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Archive } from "../../lib/bundle/archive.ts";
 import { type PythonTarget, pythonArchive } from "../../lib/bundle/python.ts";
+import { systemClock } from "../../lib/runtime/clock.ts";
+import { sidecar } from "../../lib/runtime/sidecar.ts";
+import { PYTHON_FOLDER, PYTHON_LIBRARIES, PYTHON_SERVER } from "../../lib/shared/program/python.ts";
 import { pythonPackage } from "./install/python-package.ts";
 
 const X64: PythonTarget = { version: "3.12", cpu: "x64" };
@@ -41,6 +45,24 @@ function use(installer: "pip" | "uv"): void {
 
 const pack = (folder: string, target: PythonTarget, out: string): Promise<Archive> =>
   pythonArchive({ python: { folder, entry: "clean:rows" }, target, called: "bytes", outdir: join(home, out) });
+
+function unpack(file: string, name: string): string {
+  const folder = join(home, name);
+  for (const [path, bytes] of Object.entries(unzipSync(readFileSync(file)))) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, path), bytes);
+  }
+  return folder;
+}
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer().once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
 
 const filesOf = ({ file }: Archive): Readonly<Record<string, Uint8Array>> => unzipSync(readFileSync(file));
 
@@ -141,11 +163,7 @@ describe.each(["bytes", "value"] as const)("a platform that gives a payload as i
       called,
       outdir: join(home, "called-out"),
     });
-    unpacked = join(home, `unpacked-${called}`);
-    for (const [name, bytes] of Object.entries(unzipSync(readFileSync(file)))) {
-      mkdirSync(dirname(join(unpacked, name)), { recursive: true });
-      writeFileSync(join(unpacked, name), bytes);
-    }
+    unpacked = unpack(file, `unpacked-${called}`);
   });
 
   const call = (payload: unknown) =>
@@ -168,4 +186,33 @@ describe.each(["bytes", "value"] as const)("a platform that gives a payload as i
     await expect(call({ fail: "there are no rows" })).rejects.toThrow(/ValueError: there are no rows/);
     await expect(call({ nan: true })).rejects.toThrow(/not JSON compliant/);
   });
+});
+
+test("a pod serves the folder with its libraries to the process beside it", async () => {
+  use("pip");
+  const folder = folderWith("served", "idna==3.10\n", CODE);
+  writeFileSync(join(folder, "words.json"), '["é"]');
+  const python = { folder, entry: "clean:rows" };
+  const { file } = await pythonArchive({ python, target: X64, outdir: join(home, "served-out") });
+  const unpacked = unpack(file, "served-unpacked");
+  const path = [PYTHON_FOLDER, PYTHON_LIBRARIES].map((name) => join(unpacked, name)).join(delimiter);
+  const port = String(await freePort());
+  const server = spawn("python3", ["-c", PYTHON_SERVER, python.entry], {
+    env: { PATH, PYTHONPATH: path, PYTHONDONTWRITEBYTECODE: "1", PORT: port },
+    stdio: "ignore",
+  });
+  try {
+    const address = { kind: "function", part: "clean", url: `http://127.0.0.1:${port}`, timeout: "30" } as const;
+    const log = { debug() {}, info() {}, warn() {}, error() {} };
+    const program = sidecar(address, { signal: new AbortController().signal, clock: systemClock, log, files: home });
+    expect(await program.invoke({ name: "bücher.example" })).toEqual({ name: "xn--bcher-kva.example", words: ["é"] });
+    await expect(program.invoke({ fail: "there are no rows" })).rejects.toMatchObject({
+      kind: "failed",
+      message: "the program failed: ValueError: there are no rows",
+      stack: expect.stringContaining("clean.py"),
+    });
+    await expect(program.invoke({ nan: true })).rejects.toMatchObject({ kind: "failed" });
+  } finally {
+    server.kill();
+  }
 });
