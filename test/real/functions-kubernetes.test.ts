@@ -217,8 +217,10 @@ describe("buckets", () => {
     expect(event).toMatchObject({ type: "bucket.created", bucket: "media", etag, size: 10 });
   });
 
-  it("tell of new and changed objects by a listing, where the store tells nobody", async () => {
+  it("tell of new and changed objects by a listing, where the store tells nobody; of those from now on", async () => {
     const { port, source } = await makeBucket();
+    await port.put("in/there already.txt", "long before");
+    await sleep(1100); // the store's times are whole seconds
     const journal = world.around.fresh("seen");
     const { spec, start, hears, heard, pending } = await world.function(
       { buckets: [{ ...source, how: "listing", journal }] },
@@ -253,7 +255,15 @@ describe("buckets", () => {
     await port.put("in/b.txt", "b");
     const told: string[] = [];
     const look = (tell: (event: BucketCreated) => Promise<void>, table: typeof journal = journal) =>
-      findCreated({ ...source, bucket: port, journal: table, clock: ports.clock, signal: ports.signal, tell });
+      findCreated({
+        ...source,
+        bucket: port,
+        journal: table,
+        since: 0,
+        clock: ports.clock,
+        signal: ports.signal,
+        tell,
+      });
     const killed = {
       get: journal.get.bind(journal),
       query: journal.query.bind(journal),
@@ -279,5 +289,19 @@ describe("buckets", () => {
     await port.remove("in/c.txt");
     await look(tell);
     expect((await journal.query("media")).rows.map(({ sort }) => sort)).toEqual(["in/a.txt", "in/b.txt"]);
+  });
+
+  it("tell once of each, where a function has two sources in one bucket", async () => {
+    const { port, source } = await makeBucket();
+    const journal = await world.around.table();
+    const { advance: _, world: ports } = world.around;
+    const told: string[] = [];
+    const tell = async ({ key }: BucketCreated) => void told.push(key);
+    const look = (prefix: string) =>
+      findCreated({ ...source, ...ports, prefix, bucket: port, journal, since: 0, tell });
+    await port.put("in/a.txt", "a");
+    await port.put("other/b.txt", "b");
+    for (const prefix of ["in/", "other/", "in/", "other/"]) await look(prefix);
+    expect(told).toEqual(["in/a.txt", "other/b.txt"]);
   });
 });

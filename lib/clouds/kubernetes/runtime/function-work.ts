@@ -19,7 +19,7 @@ import { bury, nak, publication, settle, toMessage } from "./message.ts";
 import { publish } from "./nats.ts";
 import { type ConsumerAddress, deliveryOf } from "./pull.ts";
 import type { Inlet } from "./receiver.ts";
-import { port as tablePort } from "./table.ts";
+import { tableMadeAt, port as tablePort } from "./table.ts";
 
 export interface FunctionWorkOptions {
   readonly spec: FunctionJson;
@@ -152,7 +152,9 @@ export class FunctionWork {
         const { bucket: part, prefix, suffix, journal: table } = source;
         const bucket = await this.#reader(source);
         const journal = tablePort({ kind: "table", part: table, table }, this.#world());
-        const told = await findCreated({ bucket, journal, prefix, suffix, clock, signal, tell });
+        // From when the function was first deployed on: its journal was made then.
+        const since = await tableMadeAt(nats, table);
+        const told = await findCreated({ bucket, journal, prefix, suffix, since, clock, signal, tell });
         log.debug(`bucket ${part}: ${told === undefined ? "somebody else is looking" : `${told} new`}`);
       }
       await this.#settle(message, "+ACK", nats);

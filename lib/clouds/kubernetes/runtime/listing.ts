@@ -10,6 +10,8 @@ export interface ListingWorld {
   readonly journal: TableReader & TableWriter;
   readonly prefix: string;
   readonly suffix: string;
+  /** Milliseconds since 1970: what is older is not told of. */
+  readonly since: number;
   readonly clock: Clock;
   /** Ends the look, with its reason. */
   readonly signal: AbortSignal;
@@ -25,9 +27,9 @@ const LEASES = "$leases";
 const AT_ONCE = 16;
 
 /**
- * Compares a bucket with what was seen of it before, and tells of what is new or has changed: of everything that it
- * holds at the first time. The journal is in memory while that lasts. An event is told before it is journaled: a kill
- * between the two tells of it again. Somebody else's look at the same bucket is not disturbed.
+ * Compares a bucket with what was seen of it before, and tells of what is new or has changed. The journal is in memory
+ * while that lasts. An event is told before it is journaled: a kill between the two tells of it again. Somebody else's
+ * look at the same bucket is not disturbed.
  *
  * @returns how many events were told; nothing if somebody else is looking.
  */
@@ -53,14 +55,14 @@ async function take(journal: TableWriter, bucket: string, expires: number): Prom
 }
 
 async function compare(world: ListingWorld): Promise<number> {
-  const { bucket, journal, suffix, signal } = world;
+  const { bucket, journal, suffix, since, signal } = world;
   const seen = await seenIn(world);
   let told = 0;
   for await (const objects of pagesOf(world)) {
     const fresh = objects.filter((object) => {
       const before = seen.get(object.key);
       seen.delete(object.key);
-      return object.key.endsWith(suffix) && before !== stateOf(object);
+      return object.key.endsWith(suffix) && before !== stateOf(object) && Date.parse(object.modified) >= since;
     });
     for (let from = 0; from < fresh.length; from += AT_ONCE) {
       signal.throwIfAborted();
@@ -83,12 +85,13 @@ async function found({ bucket, journal, tell }: ListingWorld, object: ObjectInfo
 /** The same content put again is another object. */
 const stateOf = ({ etag, modified }: ObjectInfo): string => `${etag}/${modified}`;
 
-async function seenIn({ bucket, journal, signal }: ListingWorld): Promise<Map<string, string>> {
+/** What was seen under the prefix: the rest of the bucket may be another source's of the same function. */
+async function seenIn({ bucket, journal, prefix, signal }: ListingWorld): Promise<Map<string, string>> {
   const seen = new Map<string, string>();
   let after: string | undefined;
   do {
     signal.throwIfAborted();
-    const page = await journal.query<string>(bucket.bucket, after === undefined ? {} : { after });
+    const page = await journal.query<string>(bucket.bucket, { prefix, ...(after !== undefined && { after }) });
     for (const { sort, value } of page.rows) seen.set(sort, value);
     after = page.next;
   } while (after !== undefined);

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { type JetStreamManager, jetstreamManager, type StoredMsg, type StreamInfo } from "@nats-io/jetstream";
-import { delay } from "@nats-io/transport-node";
+import { delay, type NatsConnection } from "@nats-io/transport-node";
 import { checkKey, pageLimit } from "../../../runtime/conditions.ts";
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import { MillraceError } from "../../../runtime/errors.ts";
@@ -13,6 +13,17 @@ import { rowKey, sortOf, tokenOf } from "./table-keys.ts";
 /** A table in a key-value bucket of NATS: a row is the last message of a subject made of its partition and sort key. */
 export const port = (address: LinkAddress, world: KubernetesWorld): TableReader & TableWriter =>
   new NatsTable(address, world);
+
+/** When the table was set up, in milliseconds since 1970; in whole seconds, which are all that the times of some stores have. */
+export async function tableMadeAt(nats: NatsConnection, table: string): Promise<number> {
+  try {
+    const manager = await jetstreamManager(nats, { checkAPI: false });
+    const { created } = await manager.streams.info(tableStream(table));
+    return Math.floor(Date.parse(created) / 1000) * 1000;
+  } catch (error) {
+    throw toMillraceError(`look at table ${table}`, error);
+  }
+}
 
 /** A row's time to live, in milliseconds since 1970; the server's own only clears away what nobody is shown any more. */
 const EXPIRES = "Millrace-Expires";
