@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { CloudKind, Plan, PlanOf } from "../parts/plan.ts";
+import { isKeysLink } from "../shared/environment.ts";
 import { type Problem, refuse } from "../shared/problem.ts";
 import { isRecord, type Project, readYaml } from "./project.ts";
 
@@ -36,13 +37,15 @@ export interface ConfigArgs {
   readonly environment: Environment;
   /** Overrides `millrace:cloud`. @default the stack's, and `local` where it has none */
   readonly cloud?: CloudKind;
+  /** Values over the stack's own, by key. @default none */
+  readonly over?: Readonly<Record<string, string>>;
 }
 
 /**
  * Reads `Pulumi.<stack>.yaml` over the defaults of `Pulumi.yaml`. Nothing is decrypted: an encrypted value comes from
  * its environment variable (see {@link variableOf}) or is `missing`.
  */
-export function readConfig({ project, stack, environment, cloud }: ConfigArgs): StackConfig {
+export function readConfig({ project, stack, environment, cloud, over = {} }: ConfigArgs): StackConfig {
   const file = stackFile(project, stack);
   const isThere = existsSync(file);
   const given = isThere ? readYaml(file).config : undefined;
@@ -52,6 +55,7 @@ export function readConfig({ project, stack, environment, cloud }: ConfigArgs): 
     ...defaultsOf(project),
     ...Object.entries(given ?? {}).map(([key, value]) => [fullKey(project.name, key), value] as const),
     ...(cloud ? [["millrace:cloud", cloud] as const] : []),
+    ...Object.entries(over).map(([key, value]) => [fullKey(project.name, key), value] as const),
   ]);
   const secrets = [...raw].filter(([, value]) => isEncrypted(value)).map(([key]) => key);
   const missing = secrets.filter((key) => environment[variableOf(key)] === undefined);
@@ -93,8 +97,14 @@ export const variableOf = (key: string): string =>
  */
 export function secretValues(plan: Plan, config: StackConfig): Readonly<Record<string, string>> {
   const problems: Problem[] = [];
+  const links = plan.parts.flatMap((part) => (part.kind === "function" ? Object.entries(part.links) : []));
+  const used = (secret: string) => links.filter(([, link]) => link.part === secret);
+  // Here a bucket of another cloud is one like others: nobody asks for the keys to it.
+  const isForKeysAlone = (secret: string) =>
+    used(secret).length > 0 && used(secret).every(([name]) => isKeysLink(name));
   const values = plan.parts
     .filter((part) => part.kind === "secret")
+    .filter(({ name }) => !isForKeysAlone(name))
     .flatMap((part) => {
       const key = secretKey(part, config.project);
       const value = config.values[key] ?? config.environment[variableOf(key)];

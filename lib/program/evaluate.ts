@@ -18,6 +18,8 @@ export interface EvaluateArgs {
   readonly stack?: string;
   /** Overrides the config value `millrace:cloud`. @default the stack's own, and `local` where it has none */
   readonly cloud?: CloudKind;
+  /** Values over the stack's configuration, by key; structured ones as JSON. @default none */
+  readonly config?: Readonly<Record<string, string>>;
   /** Where encrypted config values come from; the program gets it whole. @default this process's */
   readonly environment?: Environment;
   /** Longest time of the program. @default 60,000 */
@@ -59,7 +61,13 @@ export class ProgramError extends Error {
 export async function evaluate(args: EvaluateArgs): Promise<Evaluated> {
   const { stack = "dev", environment = process.env, milliseconds = 60_000 } = args;
   const project = findProject(args.folder, args.program);
-  const config = readConfig({ project, stack, environment, ...(args.cloud && { cloud: args.cloud }) });
+  const config = readConfig({
+    project,
+    stack,
+    environment,
+    ...(args.cloud && { cloud: args.cloud }),
+    ...(args.config && { over: args.config }),
+  });
   const { program } = project;
   const placeholders = config.missing.map(({ key, placeholder }) => [key, placeholder] as const);
   const request: EvaluationRequest = {

@@ -71,6 +71,26 @@ describe("millrace synth", () => {
     expect(dev).toMatchObject({ code: 1, out: "", err: expect.stringContaining("greet-task-work.disk") });
   });
 
+  test.each([
+    ["alicloud", ["millrace:region=cn-hangzhou", "millrace:contactGroups=[]"]],
+    ["aws", ["millrace:region=eu-central-1", "millrace:alarmEmails=[]"]],
+    [
+      "kubernetes",
+      [
+        'millrace:nats={"url":"nats://nats.nats.svc:4222"}',
+        'millrace:store={"endpoint":"https://s3.example.com","secret":"store-keys"}',
+        "millrace:alarms=none",
+      ],
+    ],
+  ])("--cloud %s declares the same program there, without an account", async (cloud, values) => {
+    const words = ["synth", "--cloud", cloud, ...values.flatMap((value) => ["--config", value]), "--json"];
+    const { code, out, err } = await millrace(words, { cwd: fileURLToPath(new URL("../..", import.meta.url)) });
+    expect({ code, err }).toEqual({ code: 0, err: "" });
+    const { plan } = JSON.parse(out);
+    expect(plan.clouds).toMatchObject([{ kind: cloud }]);
+    expect(plan.parts).toContainEqual(expect.objectContaining({ name: "videos-transcode", kind: "task" }));
+  });
+
   test("a program that is not there, or throws: one message", async () => {
     expect(await run("synth", "none.ts")).toMatchObject({ code: 1, out: "", err: expect.stringContaining("none.ts") });
     writeFileSync(join(folder, "throws.ts"), 'throw new Error("not today");');
