@@ -239,18 +239,13 @@ describe("AsyncTask of up to 15 minutes", () => {
     const submits = [
       allow(rows, arn("dynamodb", `table/${table}`)),
       allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], `arn:aws:s3:::${bucket}/tasks/reports-task/*`),
+      allow(["s3:ListBucket"], `arn:aws:s3:::${bucket}`),
       allow(["sqs:SendMessage"], arn("sqs", physical(resources, "Queue", "reports-failures"))),
       allow(["states:StartExecution"], arn("states", `stateMachine:${machine}`)),
+      allow(["states:DescribeExecution", "states:StopExecution"], arn("states", `execution:${machine}:*`)),
     ];
-    const executions = arn("states", `execution:${machine}:*`);
-    const controls = [...submits, allow(["states:DescribeExecution", "states:StopExecution"], executions)];
-    expect(statementsOf(resources, "reports-task-dispatch-role")).toEqual([
-      ...submits,
-      allow(["states:DescribeExecution"], executions),
-      logs("reports-task-dispatch"),
-    ]);
-    for (const part of ["reports-task-work", "reports-task-keep"]) {
-      expect(statementsOf(resources, `${part}-role`)).toEqual([...controls, logs(part)]);
+    for (const part of ["reports-task-dispatch", "reports-task-work", "reports-task-keep"]) {
+      expect(statementsOf(resources, `${part}-role`)).toEqual([...submits, logs(part)]);
     }
   });
 
@@ -800,8 +795,12 @@ describe("every part", () => {
     });
     expect(inputsOf(resources, "BucketLifecycleConfiguration", "all-short-lifecycle").rules).toMatchObject([
       { id: "abort-incomplete-uploads" },
-      { id: "expire", expiration: { days: 30 } },
+      { id: "expire", expiration: { days: 30 }, noncurrentVersionExpiration: { noncurrentDays: 30 } },
     ]);
+  });
+
+  it("a secret's name is free again once its stack is destroyed", () => {
+    expect(inputsOf(resources, "Secret", "all-token").recoveryWindowInDays).toBe(0);
   });
 
   it("alarms reach queues and functions through a topic of their own", () => {
@@ -827,7 +826,48 @@ describe("every part", () => {
       principal: "sns.amazonaws.com",
       sourceArn: topic,
     });
+    const order = listed(resources);
+    // The service knows no permission of a function that is not there yet.
+    expect(order.indexOf("Permission all-alarms-to-all-inner-permission")).toBeGreaterThan(
+      order.indexOf("Function all-inner"),
+    );
   });
+});
+
+describe("what the account is asked, if the program does not say", () => {
+  const zones = {
+    "aws:index/getAvailabilityZones:getAvailabilityZones": ({ filters }: { readonly filters?: unknown }) => ({
+      names: filters ? ["z-1", "z-2", "z-3"] : ["local-1"],
+    }),
+  };
+  const account = (accountId: string) => ({
+    "aws:index/getCallerIdentity:getCallerIdentity": () => ({ accountId }),
+  });
+
+  it("where its network may be: in zones that have the services", async () => {
+    const declare = (cloud: Cloud) => new AsyncTask("reports", { cloud, handler: report, timeout: "1 hour" });
+    const resources = await deploy(declare, { zones: undefined }, zones);
+    expect(ofType(resources, "Subnet").map(({ inputs }) => inputs.availabilityZone)).toEqual(["z-1", "z-2"]);
+  });
+
+  it("whose it is: the names of buckets are taken in all accounts at once", async () => {
+    class Stored extends Construct {
+      constructor(cloud: Cloud) {
+        super("Stored", "stored", { cloud });
+        this.bucket("photos");
+        this.function("taker", { handler: echo } as never);
+        this.build();
+      }
+    }
+    const bucketsOf = async (number: string, said?: string) => {
+      const resources = await deploy((cloud) => new Stored(cloud), { account: said }, account(number));
+      return ofType(resources, "Bucket").map(({ inputs }) => inputs.bucket);
+    };
+    const ours = await bucketsOf("111111111111");
+    expect(ours).toEqual([expect.stringMatching(/^stored-photos-/), expect.stringMatching(/-artifacts-/)]);
+    expect((await bucketsOf("222222222222")).filter((name) => ours.includes(name))).toEqual([]);
+    expect(await bucketsOf("", "111111111111")).toEqual(ours);
+  }, 60_000);
 });
 
 describe("what is refused, all at once and in words", () => {

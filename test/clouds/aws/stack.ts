@@ -82,13 +82,18 @@ const TABLE: MockTable = {
   "pulumi:providers:aws": named("region"),
 };
 
+/** What the account answers, by what it is asked; nothing else is asked. */
+type Answers = Readonly<Record<string, (inputs: Readonly<Record<string, unknown>>) => object>>;
+
 /** Everything a program registers on this cloud, in the order it was registered. */
 export async function deploy(
   declare: (cloud: Cloud) => unknown,
-  settings: Partial<AwsSettings> = {},
+  settings: { readonly [Name in keyof AwsSettings]?: AwsSettings[Name] | undefined } = {},
+  answers: Answers = {},
 ): Promise<readonly RegisteredResource[]> {
   const { mocks, watch, resources } = typedMocks(TABLE);
-  await pulumi.runtime.setMocks(mocks, "shop", "prod", false);
+  const call: typeof mocks.call = (args) => answers[args.token]?.(args.inputs) ?? mocks.call(args);
+  await pulumi.runtime.setMocks({ ...mocks, call }, "shop", "prod", false);
   pulumi.runtime.setAllConfig({ "shop:token": "s3cret" }, ["shop:token"]);
   await pulumi.runtime.runInPulumiStack(async () => {
     // Constructs stand beside the cloud, not under it: what must be known of every resource is said at the root.
@@ -101,7 +106,7 @@ export async function deploy(
         alarmEmails: ["operators@example.com"],
         ...settings,
         existing: { layers: { ffmpeg: layer("f"), ffprobe: layer("p") }, ...settings.existing },
-      }),
+      } as AwsSettings),
     );
     return {};
   });

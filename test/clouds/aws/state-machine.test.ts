@@ -29,6 +29,12 @@ describe.each([lambda, fargate])("the state machine on $platform", (spec) => {
   });
 });
 
+test("a container that found no room is started again before that counts as an attempt", () => {
+  const { States } = stateMachine(fargate) as { States: { Work: { Retry: { ErrorEquals: string[] }[] } } };
+  const again = States.Work.Retry.flatMap(({ ErrorEquals }) => ErrorEquals);
+  expect(again).toEqual(["AmazonECS.Unknown", "ECS.AmazonECSException", "ECS.InvalidParameterException"]);
+});
+
 describe("a container's variables", () => {
   /** https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html */
   const longestToken = "t".repeat(2048);

@@ -3,7 +3,7 @@ import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { BucketPlan } from "../../../parts/plan.ts";
 import { privateBucket } from "./private-bucket.ts";
-import { BUCKET_NAME, dataOptions, type Site } from "./shared.ts";
+import { dataOptions, type Site } from "./shared.ts";
 
 /**
  * A bucket of S3: private and encrypted.
@@ -17,7 +17,7 @@ export function bucket(site: Site, scope: Scope, plan: BucketPlan): Built {
     site,
     scope.name,
     {
-      bucket: scope.physicalName(BUCKET_NAME),
+      bucket: site.bucketName(scope.plan(scope.name).stem),
       part: scope.name,
       versioned,
       forceDestroy: removable,

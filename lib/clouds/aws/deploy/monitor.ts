@@ -152,7 +152,7 @@ function permit(site: Site, scope: Scope, name: string, topic: aws.sns.Topic): v
     `${scope.name}-to-${scope.plan(name).stem}-permission`,
     {
       action: "lambda:InvokeFunction",
-      function: scope.physicalName(FUNCTION_NAME, name),
+      function: scope.part(name).address.function!,
       principal: "sns.amazonaws.com",
       sourceArn: topic.arn,
     },

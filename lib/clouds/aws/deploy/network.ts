@@ -23,6 +23,9 @@ const PUBLIC = ["10.20.128.0/20", "10.20.144.0/20"] as const;
 const NFS = 2049;
 const HTTPS = 443;
 
+/** Local zones have none of the services. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeAvailabilityZones.html */
+const REGULAR = { name: "zone-type", values: ["availability-zone"] };
+
 /** Where something runs. */
 export interface Placement {
   readonly subnets: readonly pulumi.Input<string>[];
@@ -120,11 +123,10 @@ export class Network {
 
   #subnets(kind: "private" | "public", blocks: readonly string[], table: aws.ec2.RouteTable) {
     return blocks.map((cidrBlock, index) => {
-      const subnet = this.#make(aws.ec2.Subnet, `-${kind}-${index + 1}`, {
-        vpcId: this.#vpc.id,
-        cidrBlock,
-        ...this.#zoneOf(index),
-      });
+      const args = { vpcId: this.#vpc.id, cidrBlock, ...this.#zoneOf(index) };
+      // A zone that is new, or out of order, changes the provider's answer: subnets stay where they are.
+      const options = this.#site.settings.zones ? {} : { ignoreChanges: ["availabilityZone"] };
+      const subnet = this.#make(aws.ec2.Subnet, `-${kind}-${index + 1}`, args, options);
       const { name, site } = { name: `${this.#name}-${kind}-${index + 1}-route`, site: this.#site };
       const association = { subnetId: subnet.id, routeTableId: table.id };
       site.make(aws.ec2.RouteTableAssociation, name, association, site.shared);
@@ -137,15 +139,15 @@ export class Network {
     const { zones } = this.#site.settings;
     if (zones) return { availabilityZone: zones[index]! };
     const found = this.#once("zones", () =>
-      aws.getAvailabilityZonesOutput({ state: "available" }, { provider: this.#site.provider }),
+      aws.getAvailabilityZonesOutput({ state: "available", filters: [REGULAR] }, { provider: this.#site.provider }),
     );
     return { availabilityZone: found.apply(({ names }) => (names as readonly string[] | undefined)?.[index]) };
   }
 
-  /** https://docs.aws.amazon.com/vpc/latest/privatelink/aws-services-privatelink-support.html */
+  /** https://docs.amazonaws.cn/en_us/vpc/latest/privatelink/aws-services-privatelink-support.html */
   #service(service: string): string {
     const { region, partition } = this.#site;
-    const isChinese = partition === "aws-cn" && service !== "s3" && service !== "dynamodb";
+    const isChinese = partition === "aws-cn" && ["sqs", "lambda", "states"].includes(service);
     return `${isChinese ? "cn." : ""}com.amazonaws.${region}.${service}`;
   }
 
@@ -157,11 +159,12 @@ export class Network {
     type: Parameters<typeof Site.prototype.make<Args, Made>>[0],
     suffix: string,
     args: Args,
+    options: pulumi.CustomResourceOptions = {},
   ): Made {
     const name = `${this.#name}${suffix}`;
     // Their names are shown from this tag.
     const tags = { ...this.#site.tags("network"), Name: name };
-    return this.#site.make<Args, Made>(type, name, { ...args, tags }, this.#site.shared);
+    return this.#site.make<Args, Made>(type, name, { ...args, tags }, { ...this.#site.shared, ...options });
   }
 
   #once<Value>(name: string, make: () => Value): Value {

@@ -5,7 +5,7 @@ import type { Site } from "./shared.ts";
 /** What a bucket is made with. */
 interface PrivateBucket {
   /** Its physical name. */
-  readonly bucket: string;
+  readonly bucket: pulumi.Input<string>;
   /** Whose tag it has. */
   readonly part: string;
   /** Days after which objects are removed. @default they are kept */
@@ -50,7 +50,7 @@ export function privateBucket(site: Site, name: string, wanted: PrivateBucket, o
     `${name}-lifecycle`,
     {
       bucket,
-      rules: [ABORT_UPLOADS, ...(expires === undefined ? [] : [expireAfter(expires)])],
+      rules: [ABORT_UPLOADS, ...(expires === undefined ? [] : [expireAfter(expires, versioned)])],
     },
     { ...options, ...(versioning && { dependsOn: [versioning] }) },
   );
@@ -68,4 +68,11 @@ const ABORT_UPLOADS = {
   abortIncompleteMultipartUpload: { daysAfterInitiation: 1 },
 };
 
-const expireAfter = (days: number) => ({ id: "expire", status: "Enabled", filter: ALL, expiration: { days } });
+/** What expires in a bucket with versions becomes an old one: that is removed as long after, or it would cost for ever. */
+const expireAfter = (days: number, versioned: boolean) => ({
+  id: "expire",
+  status: "Enabled",
+  filter: ALL,
+  expiration: { days },
+  ...(versioned && { noncurrentVersionExpiration: { noncurrentDays: days } }),
+});

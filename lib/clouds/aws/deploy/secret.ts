@@ -24,10 +24,11 @@ export function secret(site: Site, scope: Scope, { existing, config }: SecretPla
     const arn = existing.startsWith("arn:") ? pulumi.output(existing) : arnOf(site, existing);
     return built(arn, pulumi.output(existing), {});
   }
+  // It is a copy: kept for recovery, its name would be taken, and the stack that was destroyed could not come back.
   const made = site.make(
     aws.secretsmanager.Secret,
     scope.name,
-    { name: scope.physicalName(SECRET_NAME), recoveryWindowInDays: 7, tags: site.tags(scope.name) },
+    { name: scope.physicalName(SECRET_NAME), recoveryWindowInDays: 0, tags: site.tags(scope.name) },
     scope.options,
   );
   const version = site.make(

@@ -183,6 +183,12 @@ export class Site {
     return physicalName(stem, { account, project: pulumi.getProject(), stack: pulumi.getStack() }, rule);
   }
 
+  /** A bucket's: other accounts have their names beside it, so that it is hashed with this one's number, asked for or not. */
+  bucketName(stem: string): pulumi.Output<string> {
+    const owner = { project: pulumi.getProject(), stack: pulumi.getStack() };
+    return this.account.apply((account) => physicalName(stem, { account, ...owner }, BUCKET_NAME));
+  }
+
   /** What every resource is tagged with. */
   tags(part: string): Record<string, string> {
     return { "millrace:project": pulumi.getProject(), "millrace:stack": pulumi.getStack(), "millrace:part": part };
@@ -194,7 +200,7 @@ export class Site {
       const { artifacts } = this.settings.existing ?? {};
       if (artifacts !== undefined) return pulumi.output(artifacts);
       const name = `${this.name}-artifacts`;
-      const wanted = { bucket: this.physicalName(name, BUCKET_NAME), part: "artifacts", forceDestroy: true };
+      const wanted = { bucket: this.bucketName(name), part: "artifacts", forceDestroy: true };
       const { bucket, access, encryption } = privateBucket(this, name, wanted, this.shared);
       // Nothing is put there before it is guarded.
       return pulumi.all([bucket.bucket, access.id, encryption.id]).apply(([name]) => name);
@@ -315,7 +321,7 @@ export const tableArgs = (name: string) => ({
 });
 
 /** https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html */
-export const BUCKET_NAME: NameRule = { max: 63, allowed: /[a-z0-9-]/, lowerCase: true };
+const BUCKET_NAME: NameRule = { max: 63, allowed: /[a-z0-9-]/, lowerCase: true };
 /** https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.NamingRulesDataTypes.html */
 export const TABLE_NAME: NameRule = { max: 255, allowed: /[A-Za-z0-9_.-]/ };
 /** https://docs.aws.amazon.com/lambda/latest/api/API_PublishLayerVersion.html */

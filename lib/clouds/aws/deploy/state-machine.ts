@@ -127,6 +127,21 @@ const REFUSED = {
   JitterStrategy: "FULL",
 };
 
+/**
+ * Fargate did not take the container: there are too many starts at once, or no room at the moment. An address or a
+ * subnet that it was too busy to look up counts as a wrong parameter. No container runs then.
+ *
+ * @see https://docs.aws.amazon.com/AmazonECS/latest/developerguide/throttling.html
+ * @see https://github.com/cdklabs/construct-hub/pull/415
+ */
+const NO_ROOM = {
+  ErrorEquals: ["AmazonECS.Unknown", "ECS.AmazonECSException", "ECS.InvalidParameterException"],
+  IntervalSeconds: 5,
+  MaxAttempts: 6,
+  BackoffRate: 2,
+  JitterStrategy: "FULL",
+};
+
 const TELL = { ErrorEquals: ["States.ALL"], ResultPath: "$.error", Next: "Tell" };
 
 const lambdaStates = ({ worker, timeout, grace }: LambdaMachine) => ({
@@ -182,6 +197,7 @@ function fargateStates(spec: FargateMachine) {
       },
       HeartbeatSeconds: heartbeat,
       TimeoutSeconds: Math.max(timeout + grace + MARGIN, heartbeat + 1),
+      Retry: [NO_ROOM],
       Catch: [{ ...TELL, ErrorEquals: ["States.HeartbeatTimeout"], Next: "Lost" }, TELL],
       Next: "Ended",
     },

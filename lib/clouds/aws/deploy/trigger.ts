@@ -153,7 +153,7 @@ function deadLettersOf(site: Site, scope: Scope, { failures }: FunctionPlan): pu
  */
 function queueTrigger({ site, scope, made, plan }: Target, source: Sourced<"queue.received">): Resources {
   const { id, name } = named(scope, source, source.queue);
-  const { concurrency } = plan;
+  const most = mostAtOnce(plan);
   const mapping = site.make(
     aws.lambda.EventSourceMapping,
     name,
@@ -163,14 +163,26 @@ function queueTrigger({ site, scope, made, plan }: Target, source: Sourced<"queu
       batchSize: source.batch,
       maximumBatchingWindowInSeconds: source.window,
       functionResponseTypes: ["ReportBatchItemFailures"],
-      // With fewer pollers than the function takes calls, none of them is turned away; two are the least.
-      ...(concurrency !== undefined &&
-        concurrency >= 2 && { scalingConfig: { maximumConcurrency: Math.min(1000, concurrency) } }),
+      ...(most !== undefined && { scalingConfig: { maximumConcurrency: most } }),
       tags: site.tags(scope.name),
     },
     scope.options,
   );
   return { [`mapping-${id}`]: mapping };
+}
+
+/** A mapping calls its function that often at once. https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html */
+export const LEAST_AT_ONCE = 2;
+const MOST_AT_ONCE = 1000;
+
+/**
+ * How often each of its queues calls a function at once. Together that is no more than the function takes: messages
+ * that it turns away count as received, and become dead letters that nobody ever worked on.
+ */
+export function mostAtOnce({ concurrency, sources }: Pick<FunctionPlan, "concurrency" | "sources">) {
+  if (concurrency === undefined) return undefined;
+  const queues = sources.filter(({ type }) => type === "queue.received").length;
+  return Math.min(MOST_AT_ONCE, Math.floor(concurrency / Math.max(1, queues)));
 }
 
 /** What the Scheduler takes on to call the function. */
