@@ -1,8 +1,9 @@
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
+import { joinedSystem } from "../client/joined.ts";
 import { deployedClient, type StackOutput, type SystemClient } from "../client/system.ts";
-import type { CloudKind } from "../parts/plan.ts";
+import type { CloudKind, CloudPlan } from "../parts/plan.ts";
 import { MillraceError } from "../runtime/errors.ts";
 import type { DeployedSystem } from "../runtime/system.ts";
 
@@ -21,14 +22,25 @@ const OPENERS: Readonly<Partial<Record<CloudKind, (output: StackOutput) => Promi
  */
 export async function connectToStack(stack: string): Promise<{ client: SystemClient; close: () => Promise<void> }> {
   const output = outputIn(stack.endsWith(".json") ? await readFile(stack, "utf8") : await askPulumi(stack), stack);
-  const kinds = [...new Set(output.plan.clouds.map(({ kind }) => kind))];
-  const open = kinds.length === 1 ? OPENERS[kinds[0]!] : undefined;
-  if (!open) {
+  const { clouds } = output.plan;
+  const strange = clouds.map(({ kind }) => kind).filter((kind) => OPENERS[kind] === undefined);
+  if (strange.length > 0 || clouds.length === 0) {
     const known = Object.keys(OPENERS).join(", ");
-    throw new MillraceError("refused", `--stack ${stack}: it runs on ${kinds.join(", ")}; verbs reach ${known}`);
+    const kinds = strange.join(", ") || "no cloud";
+    throw new MillraceError("refused", `--stack ${stack}: it runs on ${kinds}; verbs reach ${known}`);
   }
-  const system = await open(output);
+  const system = joinedSystem(output.plan, (cloud) => OPENERS[cloud.kind]!(outputFor(output, cloud)));
   return { client: deployedClient(output, system), close: () => system.close() };
+}
+
+/** What a stack on one of its clouds alone would export. */
+function outputFor({ plan, addresses }: StackOutput, cloud: CloudPlan): StackOutput {
+  const parts = plan.parts.filter((part) => part.cloud === cloud.name);
+  const names = new Set(parts.map(({ name }) => name));
+  return {
+    plan: { ...plan, clouds: [cloud], parts },
+    addresses: Object.fromEntries(Object.entries(addresses).filter(([name]) => names.has(name))),
+  };
 }
 
 async function askPulumi(stack: string): Promise<string> {

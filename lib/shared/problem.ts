@@ -41,6 +41,13 @@ export const unknownOptions = (
     .filter((field) => !Object.hasOwn(options, field))
     .map((field) => ({ path: `${path}.${field}`, message: "there is no such option" }));
 
+/** What two have found, each thing once: where both object to the same value, in the words of the second. */
+export const together = (first: readonly Problem[], second: readonly Problem[]): readonly Problem[] => {
+  const keyOf = ({ path, given }: Problem) => JSON.stringify([path, given]);
+  const known = new Set(second.map(keyOf));
+  return [...first.filter((problem) => !known.has(keyOf(problem))), ...second];
+};
+
 /** Throws every problem at once, or does nothing. */
 export function refuse(problems: readonly Problem[]): void {
   if (problems.length > 0) throw new ProblemsError(problems);

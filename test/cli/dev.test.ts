@@ -20,7 +20,7 @@ new AsyncTask("greet", {
   handler: code<typeof import("./greet.ts")>(new URL("./greet.ts", import.meta.url)),
   attempts: 1,
   disk: process.env.LARGE ? "1 GB" : "512 MB",
-  timeout: "1 minute",
+  timeout: (process.env.TIMEOUT ?? "1 minute") as "1 minute",
 });
 export const millrace = cloud.output;
 `;
@@ -61,7 +61,9 @@ describe("millrace synth", () => {
 
   test("says all that another cloud refuses, and fails", async () => {
     const large = { cwd: folder, env: { LARGE: "1" } };
-    expect((await millrace(["synth", "--as", "aws"], large)).code).toBe(0);
+    const fine = await millrace(["synth", "--as", "aws"], large);
+    expect(fine).toMatchObject({ code: 0, err: "aws has no objection\n" });
+    expect(fine.out).toContain("greet-task-work");
     const { code, out, err } = await millrace(["synth", "--as", "alicloud"], large);
     expect({ code, out }).toEqual({ code: 1, out: "" });
     expect(err).toMatch(/^millrace: 1 problem\n {2}greet-task-work\.disk: .*1 GB.*allowed: 512 MB, 10 GB/);
@@ -89,6 +91,15 @@ describe("millrace synth", () => {
     const { plan } = JSON.parse(out);
     expect(plan.clouds).toMatchObject([{ kind: cloud }]);
     expect(plan.parts).toContainEqual(expect.objectContaining({ name: "videos-transcode", kind: "task" }));
+  });
+
+  test("what both clouds refuse is said once, in the words of the one that was asked for", async () => {
+    const slow = { cwd: folder, env: { TIMEOUT: "2 days" } };
+    const { err } = await millrace(["synth", "--as", "alicloud"], slow);
+    expect(err).toMatch(/^millrace: 1 problem\n {2}greet-task\.timeout: .*Alibaba Cloud/);
+    expect((await millrace(["synth"], slow)).err).toMatch(/^millrace: 1 problem\n {2}greet-task\.timeout: /);
+    const dev = await millrace(["dev", "--as", "alicloud"], slow);
+    expect(dev.err.match(/greet-task\.timeout/g)).toHaveLength(1);
   });
 
   test("a program that is not there, or throws: one message", async () => {

@@ -10,7 +10,7 @@ import { secretValues } from "../../program/config.ts";
 import { type Evaluated, evaluate, ProgramError } from "../../program/evaluate.ts";
 import { toErrorRecord } from "../../runtime/errors.ts";
 import type { Log } from "../../runtime/handler.ts";
-import { ProblemsError, refuse } from "../../shared/problem.ts";
+import { ProblemsError, refuse, together } from "../../shared/problem.ts";
 import { SUPPORT } from "../support.ts";
 import { LocalHost, type LocalHostOptions } from "./host/host.ts";
 import type { DevEvent, DevOptions, DevSession } from "./host/inspect.ts";
@@ -122,7 +122,7 @@ class LocalProgram {
       print: (text) => onEvent({ type: "warned", message: text.trimEnd() }),
     });
     this.#wanted = [...evaluated.inputs, ...functionsOf(evaluated.plan).flatMap(codeFiles)];
-    refuse([...evaluated.problems, ...(as ? checkParts(evaluated.plan.parts, SUPPORT[as]) : [])]);
+    refuse(together(evaluated.problems, as ? checkParts(evaluated.plan.parts, SUPPORT[as]) : []));
     for (const message of evaluated.warnings) onEvent({ type: "warned", message });
     this.#evaluated = evaluated;
     return evaluated;

@@ -5,6 +5,7 @@ import type { FunctionInvoked, SourceEvent } from "../../../runtime/events.ts";
 import type { FunctionInvoker } from "../../../runtime/ports.ts";
 import type { SubmitOptions } from "../../../runtime/tasks/task.ts";
 import { toMilliseconds } from "../../../shared/duration.ts";
+import { isKeysLink } from "../../../shared/environment.ts";
 import type { LogLine, Measurement, Progress, RunIdentity } from "../runtime/channel.ts";
 import type { Agenda, Duty } from "./agenda.ts";
 import type { Calls } from "./calls.ts";
@@ -104,7 +105,8 @@ export class Functions {
 
   define(plan: FunctionPlan, bundleFile: string): void {
     const { permissions, processes, agenda, volume, tools = {} } = this.#options;
-    const links = Object.entries(plan.links).map(([name, { part, actions }]) => {
+    const linked = Object.entries(plan.links).filter(([name]) => !isKeysLink(name));
+    const links = linked.map(([name, { part, actions }]) => {
       const kind = kindOf(actions);
       return { name, part, kind, ...(kind === "volume" && volume && { path: volume(part) }) };
     });
