@@ -17,6 +17,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   dev: () => import("./dev.ts"),
   bundles: () => import("./bundles.ts"),
   synthesis: () => import("./synthesis.ts"),
+  preview: () => import("./preview.ts"),
 };
 
 const { positionals, values } = parseArgs({

@@ -24,6 +24,8 @@ export type Package = "alicloud" | "aws" | "kubernetes";
 
 /** A copy of the repository that tests may edit, the CLI with a home and a backend of its own, and stand-ins for providers. */
 export interface Engine {
+  /** Where the copy is. */
+  readonly folder: string;
   stack(name: string, program: string, config: Readonly<Record<string, Setting>>): Promise<TestStack>;
   /** What the stand-ins have. */
   resources(): Promise<readonly Kept[]>;
@@ -66,6 +68,7 @@ export async function startEngine(providers: readonly Package[]): Promise<Engine
   const pulumiCommand = await PulumiCommand.get({ root });
   const env = await environment(home, join(root, "bin"), standIns);
   return {
+    folder: copy,
     stack: (name, program, config) => createStack({ copy, cli, env, pulumiCommand }, name, program, config),
     resources: () => ask({ ask: "resources" }),
     lose: async (type, id) => void (await ask({ lose: `${type} ${id}` })),
