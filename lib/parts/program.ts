@@ -29,7 +29,7 @@ export interface ProgramOptions extends Machine {
 
 /** Settings of {@link image}. */
 export interface ImageOptions extends ProgramOptions {
-  /** What the container runs. @default the image's own */
+  /** What the container runs in place of the image's CMD; its ENTRYPOINT stays. @default the image's own */
   readonly command?: readonly string[];
   /** Where it listens for HTTP. @default 9000 */
   readonly port?: number;
@@ -42,7 +42,8 @@ export interface ImageOptions extends ProgramOptions {
 /**
  * A container that a handler calls as `context.code.<name>(payload)`: it takes the payload as JSON by
  * `POST /invoke` and answers JSON; any status but 200 is a failure, told by the answer's text. That is what
- * Function Compute asks of custom containers.
+ * Function Compute asks of custom containers; there a failure has the header `x-fc-status: 404` besides. A container may
+ * run as a user without rights whose only writable folder is `/tmp`.
  *
  * @param reference with its digest, so that every run has the same one; another one is refused
  * @example
