@@ -13,7 +13,8 @@ import type { OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from "esbuil
 export const moduleBuilds: Plugin = {
   name: "module-builds",
   setup(build) {
-    build.onResolve({ filter: /^@(aws-sdk|smithy)\// }, (args) =>
+    // Not what lies in a package: there its `exports` say which is which, and asking takes time.
+    build.onResolve({ filter: /^@(aws-sdk|smithy)\/[^/]+$/ }, (args) =>
       args.pluginData === ASKED || args.kind.startsWith("require") ? undefined : asModule(build, args),
     );
   },

@@ -1,5 +1,6 @@
 import { shortHash } from "../../shared/name.ts";
 import { MillraceError } from "../errors.ts";
+import { onFirstUse } from "../first-use.ts";
 import type { BucketReader, BucketRemover, BucketWriter } from "../ports.ts";
 import type { PayloadReference } from "./envelope.ts";
 import type { BodyInfo, TaskRow } from "./row.ts";
@@ -7,7 +8,18 @@ import type { PackedBody } from "./steps.ts";
 import type { TaskStore } from "./store.ts";
 
 /** Where payloads and results lie that are too large for the store. */
-export type ClaimsBucket = BucketReader & BucketWriter & BucketRemover;
+export type ClaimsBucket = Pick<BucketReader & BucketWriter & BucketRemover, "bucket" | "get" | "put" | "remove">;
+
+/** The bucket, opened when the first body comes that is large: most processes never see one. */
+export function lateClaims(bucket: string, open: () => Promise<ClaimsBucket>): ClaimsBucket {
+  const opened = onFirstUse(open);
+  return {
+    bucket,
+    get: async (...asked) => (await opened()).get(...asked),
+    put: async (...asked) => (await opened()).put(...asked),
+    remove: async (...asked) => (await opened()).remove(...asked),
+  };
+}
 
 /** From which size on a text goes to the claims bucket, in bytes; absent: never. */
 export interface TaskLimits {

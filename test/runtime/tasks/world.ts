@@ -97,17 +97,11 @@ export function memoryBucket(): ClaimsBucket & { readonly objects: Map<string, B
     objects.set(key, bytes);
     return info(key, bytes);
   };
-  const unused = () => Promise.reject(new Error("not part of this bucket"));
   return {
     bucket: "claims",
     objects,
     get,
     put,
-    head: async (key) => (objects.has(key) ? info(key, objects.get(key)!) : undefined),
-    stream: async (key) => Readable.from([await get(key)]),
-    file: unused,
-    list: unused,
-    putFile: unused,
     remove: async (key) => void objects.delete(key),
   };
 }

@@ -14,11 +14,10 @@ const SKEW = 60_000;
  *
  * @see https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_FilterLogEvents.html
  */
-export function groupLogs(address: LinkAddress, world: AwsWorld): TaskLogs {
+export function groupLogs(address: LinkAddress, world: AwsWorld): Pick<TaskLogs, "read"> {
   const client = new CloudWatchLogsClient(clientSettings(world, field(address, "region"), address.logsEndpoint));
   const logGroupName = field(address, "logs");
   return {
-    append: async () => {},
     async read(task, id, { after, limit, since = 0 }) {
       const startTime = Math.max(0, since - SKEW, timeOf(after));
       const filterPattern = `{ $.task = ${wanted(task)} && $.run = ${wanted(id)} }`;
@@ -35,8 +34,6 @@ export function groupLogs(address: LinkAddress, world: AwsWorld): TaskLogs {
       } while (nextToken !== undefined && inSequence(found, after).length < limit);
       return inSequence(found, after).slice(0, limit);
     },
-    watch: () => () => {},
-    remove: async () => {},
   };
 }
 

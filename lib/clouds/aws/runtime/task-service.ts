@@ -1,12 +1,9 @@
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
-import type { TaskLimits } from "../../../runtime/tasks/bodies.ts";
+import { onFirstUse } from "../../../runtime/first-use.ts";
+import { lateClaims, type TaskLimits } from "../../../runtime/tasks/bodies.ts";
 import { type BriefTaskService, briefTaskService } from "../../../runtime/tasks/brief-service.ts";
 import type { AwsWorld } from "./account.ts";
 import { port as dynamodbPort } from "./dynamodb.ts";
-import { Functions } from "./functions.ts";
-import { groupLogs } from "./logs.ts";
-import { port as s3Port } from "./s3.ts";
-import { port as sqsPort } from "./sqs.ts";
 import { StatesPlatform } from "./states-platform.ts";
 
 /**
@@ -25,22 +22,34 @@ const LAMBDA: TaskLimits = { taskPayloadBytes: 64 * 1024, taskResultBytes: 64 * 
  */
 const FARGATE: TaskLimits = { ...LAMBDA, taskPayloadBytes: 1024 };
 
-/** A task's service on Step Functions. */
+/**
+ * A task's service on Step Functions. Each of the SDK's clients takes tens of milliseconds to load: those of the table
+ * and of the executions are for every call, the others wait for what needs them.
+ */
 export async function taskService(address: LinkAddress, world: AwsWorld): Promise<BriefTaskService> {
-  const functions = new Functions(address, world);
+  const functions = onFirstUse(async () => new (await import("./functions.ts")).Functions(address, world));
+  const logs = onFirstUse(async () => (await import("./logs.ts")).groupLogs(address, world));
   const platform = new StatesPlatform(address, world);
   return briefTaskService({
     address,
     world,
     table: await dynamodbPort(tableAddress(address), world),
-    claims: await s3Port(claimsAddress(address), world),
+    claims: lateClaims(field(address, "claims"), async () =>
+      (await import("./s3.ts")).port(claimsAddress(address), world),
+    ),
     platform,
-    logs: groupLogs(address, world),
+    logs: {
+      append: async () => {}, // what functions print goes there by itself
+      read: async (...asked) => (await logs()).read(...asked),
+      watch: () => () => {},
+      remove: async () => {},
+    },
     limits: field(address, "platform") === "fargate" ? FARGATE : LAMBDA,
-    invoke: (name, call) => functions.invoke(name, JSON.stringify(call)),
-    start: (name, call) => functions.start(name, JSON.stringify(call)),
+    invoke: async (name, call) => (await functions()).invoke(name, JSON.stringify(call)),
+    start: async (name, call) => (await functions()).start(name, JSON.stringify(call)),
     async send({ name, physical }, body) {
-      const queue = await sqsPort(queueAddress(address, name, physical), world);
+      const sqs = await import("./sqs.ts");
+      const queue = sqs.port(queueAddress(address, name, physical), world);
       await queue.send(body);
     },
     wake: (seconds) => platform.wake(seconds),
