@@ -3,11 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { alicloud } from "../../../lib/clouds/alicloud/index.ts";
+import { start } from "../../../lib/clouds/alicloud/runtime/entry.ts";
 import { port } from "../../../lib/clouds/alicloud/runtime/function.ts";
 import type { ImageOptions, ProgramOptions } from "../../../lib/parts/index.ts";
 import type { RegisteredResource } from "../../../lib/program/mocks.ts";
 import { systemClock } from "../../../lib/runtime/clock.ts";
+import type { Deployment } from "../../../lib/runtime/deployment.ts";
+import { writeEnvironment } from "../../../lib/shared/environment.ts";
 import { synthesize } from "../../../lib/testing/synthesize.ts";
+import { handler } from "../../local/programs/scores.ts";
 import { REFERENCE, scores } from "../programs.ts";
 import { FakeFc } from "./fakes/fc.ts";
 import { KEYS } from "./fakes/server.ts";
@@ -189,5 +193,24 @@ describe("a call of a program", () => {
       kind: "failed",
       message: "the program answered no JSON: <html>",
     });
+  });
+
+  test("comes from a handler as a function of its code, with the link that is deployed", async () => {
+    calling((payload) => JSON.stringify({ sum: (payload as { pixels: number[] }).pixels.length, by: 1 }));
+    const link = "$code.score";
+    const address = { kind: "function", part: "score", function: "score", bare: "true", account: "1", region: REGION };
+    const place = { place: { region: REGION, account: "1" }, logLevel: "error", tools: {}, sources: {} } as const;
+    const deployment = {
+      handler,
+      code: {},
+      settings: {},
+      ports: { [link]: () => import("../../../lib/clouds/alicloud/runtime/function.ts") },
+    } as unknown as Deployment;
+    const variables = writeEnvironment({ ...place, links: { [link]: { ...address, functionEndpoint } } });
+    const run = start(deployment, { variables, clock: systemClock, write: () => {} });
+    const call = { millrace: "call", id: "c-1", payload: { pixels: [1, 2] }, time: "2026-01-01T00:00:00.000Z" };
+    const context = { requestId: "r-1", function: { timeout: 60 }, credentials: KEYS };
+    const answer = await run(Buffer.from(JSON.stringify(call)), context);
+    expect(JSON.parse(Buffer.from(answer).toString())).toEqual({ sum: 2, by: 1 });
   });
 });
