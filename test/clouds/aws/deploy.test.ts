@@ -131,6 +131,15 @@ function everywhere(resources: () => readonly RegisteredResource[]): void {
     }
   });
 
+  it("lends a role to its service for this account alone, where the service tells for whom it asks", () => {
+    for (const { name, inputs } of ofType(resources(), "Role")) {
+      const [statement] = (parsed(inputs.assumeRolePolicy) as { Statement: object[] }).Statement;
+      const { Principal, Condition } = statement as { Principal: { Service: string }; Condition?: object };
+      const isLambda = Principal.Service === "lambda.amazonaws.com";
+      expect(Condition, name).toEqual(isLambda ? undefined : { StringEquals: { "aws:SourceAccount": ACCOUNT } });
+    }
+  });
+
   it("says of everything that can say so whose it is", () => {
     const mute =
       /:(\w+(Policy|Configuration|Block|Notification|Config|Association|Subscription|Version|Target)|BucketVersioning|BucketObjectv2|Permission|Schedule)$/;
@@ -834,6 +843,17 @@ describe("every part", () => {
   });
 });
 
+describe("what the user has already", () => {
+  it("is the table of runs that a destroyed stack has left", async () => {
+    const declare = (cloud: Cloud) => new AsyncTask("reports", { cloud, handler: report, timeout: "10 minutes" });
+    const resources = await deploy(declare, { existing: { taskTable: "my-runs" } });
+    expect(ofType(resources, "Table")).toEqual([]);
+    expect(JSON.stringify(statementsOf(resources, "reports-task-work-role"))).toContain(
+      arn("dynamodb", "table/my-runs"),
+    );
+  });
+});
+
 describe("what the account is asked, if the program does not say", () => {
   const zones = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": ({ filters }: { readonly filters?: unknown }) => ({
@@ -928,6 +948,25 @@ describe("what is refused, all at once and in words", () => {
       expect.stringMatching(/^wide-far\.existing: .*name is wanted/),
       expect.stringMatching(/^wide-busy\.when\.window: /),
       expect.stringMatching(/^wide-busy\.links: .*4 KB/),
+    ]);
+  });
+
+  it("fewer calls at once than its queues make, a variable that Lambda has", async () => {
+    class Narrow extends Construct {
+      constructor(cloud: Cloud) {
+        super("Narrow", "narrow", { cloud });
+        const [inbox, more] = [this.queue("inbox"), this.queue("more")];
+        const environment = { AWS_REGION: "eu-west-1", "A-B": "1", MILLRACE_TOOLS: "{}", AWS_MAX_ATTEMPTS: "2" };
+        this.function("one", { handler: echo, when: received(inbox), concurrency: 1, environment } as never);
+        this.function("two", { handler: echo, when: [received(inbox), received(more)], concurrency: 3 } as never);
+        this.function("quiet", { handler: echo, concurrency: 1 } as never);
+        this.build();
+      }
+    }
+    expect(await problemsOf((cloud) => new Narrow(cloud))).toEqual([
+      expect.stringMatching(/^narrow-one\.concurrency: every queue calls it 2 times at once/),
+      ...Array(3).fill(expect.stringMatching(/^narrow-one\.environment: /)),
+      expect.stringMatching(/^narrow-two\.concurrency: /),
     ]);
   });
 

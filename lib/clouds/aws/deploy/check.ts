@@ -6,6 +6,7 @@ import type { EndpointService } from "./network.ts";
 import type { AwsSettings } from "./shared.ts";
 import { checkPrograms, isContained } from "./sidecar.ts";
 import { DEFAULT_TOOLS } from "./tools.ts";
+import { LEAST_AT_ONCE, mostAtOnce } from "./trigger.ts";
 import { EXISTING_VOLUME } from "./volume.ts";
 
 type Find = (name: string) => PartPlan | undefined;
@@ -27,6 +28,8 @@ function checkPart(settings: AwsSettings, plan: PartPlan, find: Find): readonly 
             ...checkTools(settings, plan),
             ...checkLambda(plan),
             ...checkSources(settings, plan, find),
+            ...checkConcurrency(plan),
+            ...checkVariables(plan),
             ...checkMount(settings, plan, find),
             ...checkEnvironment(plan, find),
           ];
@@ -112,6 +115,34 @@ function checkSources(settings: AwsSettings, { name, sources }: FunctionPlan, fi
     ];
   });
 }
+
+function checkConcurrency(plan: FunctionPlan): readonly Problem[] {
+  const most = mostAtOnce(plan);
+  const queues = plan.sources.filter(({ type }) => type === "queue.received").length;
+  if (most === undefined || queues === 0 || most >= LEAST_AT_ONCE) return [];
+  return [
+    {
+      path: `${plan.name}.concurrency`,
+      message: `every queue calls it ${LEAST_AT_ONCE} times at once, and messages that are turned away become dead letters that nobody worked on`,
+      given: plan.concurrency,
+      allowed: `at least ${LEAST_AT_ONCE * queues}, or make it a task: its concurrency can be 1`,
+    },
+  ];
+}
+
+/** Lambda's own. https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime */
+const RESERVED =
+  /^(AWS_(DEFAULT_)?REGION|AWS_EXECUTION_ENV|AWS_ACCESS_KEY(_ID)?|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|AWS_LAMBDA_.*|LAMBDA_TASK_ROOT|LAMBDA_RUNTIME_DIR|MILLRACE_.*)$/;
+
+const checkVariables = ({ name, environment }: FunctionPlan): readonly Problem[] =>
+  Object.keys(environment)
+    .filter((variable) => RESERVED.test(variable) || !/^[A-Za-z]\w+$/.test(variable))
+    .map((variable) => ({
+      path: `${name}.environment`,
+      message: "Lambda takes no variable of this name, or it is set already",
+      given: variable,
+      allowed: "a letter, then letters, digits and _; not those that Lambda or Millrace sets",
+    }));
 
 /** The notifications of a user's own bucket are one setting: to add ours would be to replace theirs. */
 function checkBucketSource(

@@ -136,10 +136,7 @@ export function role(site: Site, scope: Scope, id: string, service: string, gran
     name,
     {
       name: scope.physicalName(ROLE_NAME, scope.name, id),
-      assumeRolePolicy: JSON.stringify({
-        Version: "2012-10-17",
-        Statement: [{ Effect: "Allow", Action: "sts:AssumeRole", Principal: { Service: service } }],
-      }),
+      assumeRolePolicy: trustPolicy(site, service),
       tags: site.tags(scope.name),
     },
     scope.options,
@@ -153,6 +150,21 @@ export function role(site: Site, scope: Scope, id: string, service: string, gran
   const arn = pulumi.all([made.arn, policy.id]).apply(([arn]) => arn);
   return { arn, role: made, policy };
 }
+
+/**
+ * Who takes the role: the service, for what is in this account. Lambda is not said to tell for whom it asks.
+ *
+ * @see https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
+ * @see https://docs.aws.amazon.com/step-functions/latest/dg/procedure-create-iam-role.html
+ * @see https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
+ */
+const trustPolicy = (site: Site, service: string): pulumi.Output<string> =>
+  site.account.apply((account) => {
+    const isTold = service !== "lambda.amazonaws.com";
+    const condition = isTold && { Condition: { StringEquals: { "aws:SourceAccount": account } } };
+    const statement = { Effect: "Allow", Action: "sts:AssumeRole", Principal: { Service: service }, ...condition };
+    return JSON.stringify({ Version: "2012-10-17", Statement: [statement] });
+  });
 
 /** https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html */
 const POLICY_CHARACTERS = 10_240;

@@ -20,6 +20,8 @@ export type Transform = (
 export interface Existing {
   /** A bucket for code, layers and large payloads. */
   readonly artifacts?: string;
+  /** The table of all tasks' runs, as one that a destroyed stack has left. */
+  readonly taskTable?: string;
   /** Layer ARNs by tool, each with the tool in `bin/`. */
   readonly layers?: Readonly<Record<string, string>>;
   /** The network of functions that mount a volume, and of containers. */
@@ -241,6 +243,8 @@ export class Site {
   /** The table of all tasks' runs. */
   get taskTable(): pulumi.Output<string> {
     return this.once("task table", () => {
+      const { taskTable } = this.settings.existing ?? {};
+      if (taskTable !== undefined) return pulumi.output(taskTable);
       const name = `${this.name}-tasks`;
       const args = { ...tableArgs(this.physicalName(name, TABLE_NAME)), tags: this.tags("tasks") };
       return this.make(aws.dynamodb.Table, name, args, { ...this.shared, retainOnDelete: true }).name;
