@@ -41,7 +41,7 @@ export interface PutOptions {
   /** @default application/octet-stream */
   readonly contentType?: string;
   readonly metadata?: Readonly<Record<string, string>>;
-  /** Refused (`conflict`) unless the object's etag is this one. */
+  /** Refused (`conflict`) unless the object's etag is this one. It is looked at: `all(read(bucket), write(bucket))`. */
   readonly ifMatch?: string;
   /** `"*"`: refused (`conflict`) if there is an object already. */
   readonly ifNoneMatch?: "*";

@@ -4,6 +4,7 @@ import { unzipSync } from "fflate";
 import { type AlicloudSettings, alicloud } from "../../../lib/clouds/alicloud/index.ts";
 import type { Cloud } from "../../../lib/parts/cloud.ts";
 import { type MockTable, type RegisteredResource, typedMocks } from "../../../lib/program/mocks.ts";
+import type { PolicyDocument } from "../policies.ts";
 
 export const ACCOUNT = "1234567890123456";
 export const REGION = "cn-hangzhou";
@@ -91,3 +92,12 @@ export const ofType = (resources: readonly RegisteredResource[], type: string): 
 
 /** The files of the zip that a code object uploads. */
 export const unzipped = (source: string): Readonly<Record<string, Uint8Array>> => unzipSync(readFileSync(source));
+/** What each function may do, by its logical name. */
+export const policiesOf = (resources: readonly RegisteredResource[]): Readonly<Record<string, PolicyDocument>> =>
+  Object.fromEntries(
+    ofType(resources, "V3Function").map(({ name }) => [
+      name,
+      JSON.parse(inputsOf(resources, "Policy", `${name}-role-policy`).policyDocument) as PolicyDocument,
+    ]),
+  );
+

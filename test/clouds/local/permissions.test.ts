@@ -154,6 +154,16 @@ describe("a handler's links", () => {
     expect(buckets.objects.size).toBe(0);
   });
 
+  it("put on condition of an etag only where they may read it", async () => {
+    const folder = makeFolder();
+    const { define, functions } = makeHost({ folder, buckets: makeBuckets(folder) });
+    const body = `(event, { links }) => links.out.put("k", "x", { ifMatch: "e" }).then(() => "put", (error) => error.message)`;
+    define("writes", body, { links: { out: link("out", "bucket.write") } });
+    define("looks", body, { links: { out: link("out", "bucket.read", "bucket.write") } });
+    expect(await functions.invoke("writes", null)).toMatch(/may not read objects of "out"; link it: .*all\(/);
+    expect(await functions.invoke("looks", null)).toBe("put");
+  });
+
   it("commit only what was written where the host said", async () => {
     const folder = makeFolder();
     const buckets = makeBuckets(folder);

@@ -6,22 +6,27 @@ import type { Action, LinkPlan, PartKind, TaskPlan } from "../../../parts/plan.t
 import type { NameRule } from "../../../shared/name.ts";
 import type { Site } from "./shared.ts";
 
-/** What each action needs in RAM, and nothing more. A missing action does not compile. */
+/**
+ * What each action needs in RAM, and nothing more. A missing action does not compile. A put with `ifMatch` looks at the
+ * object first, and needs `bucket.read` beside `bucket.write`.
+ */
 export const RAM_ACTIONS = {
   "bucket.read": ["oss:GetObject", "oss:ListObjects"],
   "bucket.write": ["oss:PutObject", "oss:AbortMultipartUpload"],
   "bucket.remove": ["oss:DeleteObject"],
   "queue.send": ["mns:SendMessage"],
-  "queue.receive": ["mns:ReceiveMessage", "mns:DeleteMessage", "mns:ChangeMessageVisibility"],
+  // A request for several messages is another operation. https://www.alibabacloud.com/help/en/mns/developer-reference/batchreceivemessage
+  "queue.receive": ["mns:BatchReceiveMessage", "mns:DeleteMessage", "mns:ChangeMessageVisibility"],
   "table.read": ["ots:GetRow", "ots:GetRange"],
   // A put in place of a row that has expired looks at it first.
   "table.write": ["ots:PutRow", "ots:DeleteRow", "ots:GetRow"],
+  // Whose key encrypts it is no matter. https://www.alibabacloud.com/help/en/ram/developer-reference/aliyunkmssecretuseraccess
   "secret.read": ["kms:GetSecretValue"],
   // A network's matter: the mount target decides.
   "volume.read": [],
   "volume.write": [],
   "function.invoke": ["fc:InvokeFunction"],
-  // A submit may start the run, or tell of one that it finds expired.
+  // A submit may start the run; and who waits for a short delay to be over looks after all that is due by then.
   "task.submit": [
     "ots:GetRow",
     "ots:GetRange",
@@ -32,11 +37,15 @@ export const RAM_ACTIONS = {
     "oss:DeleteObject",
     "mns:SendMessage",
     "fc:InvokeFunction",
+    "fc:GetAsyncTask",
+    "fc:StopAsyncTask",
   ],
-  "task.read": ["ots:GetRow", "ots:GetRange", "oss:GetObject"],
+  "task.read": ["ots:GetRow", "ots:GetRange"],
+  // It comes with `task.read`.
   "task.control": [
     "ots:PutRow",
     "ots:DeleteRow",
+    "oss:GetObject",
     "oss:PutObject",
     "oss:DeleteObject",
     "mns:SendMessage",
@@ -83,9 +92,12 @@ export function logGrant(site: Site): Grant {
   };
 }
 
-/** https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/policies-1 */
+/** https://www.alibabacloud.com/help/en/functioncompute/fc/policies-and-sample-policies */
 export const functionArn = (site: Site, name: pulumi.Input<string>): pulumi.Output<string> =>
   site.arn("fc", pulumi.interpolate`functions/${name}`);
+
+/** Asynchronous calls of a function are below it; a permission on the function itself is none on them. */
+const asyncTasksArn = (site: Site, name: string): pulumi.Output<string> => functionArn(site, `${name}/async-tasks/*`);
 
 /** As a destination and a permission name it; triggers leave the end out. */
 export const queueArn = (site: Site, name: pulumi.Input<string>): pulumi.Output<string> =>
@@ -204,7 +216,7 @@ function taskResources(site: Site, scope: Scope, task: TaskPlan, service: Servic
     case "mns":
       return names("queue").map((name) => queueArn(site, scope.part(name).id));
     case "fc tasks":
-      return [functionArn(site, scope.physicalName(FUNCTION_NAME, task.worker))];
+      return [asyncTasksArn(site, scope.physicalName(FUNCTION_NAME, task.worker))];
     default:
       return [
         scope.physicalName(FUNCTION_NAME, task.worker),

@@ -5,9 +5,12 @@ import type { Action, LinkPlan, PartKind, TaskPlan } from "../../../parts/plan.t
 import type { NameRule } from "../../../shared/name.ts";
 import type { Site } from "./shared.ts";
 
-/** What each action needs in IAM, and nothing more. A missing action does not compile. */
+/**
+ * What each action needs in IAM, and nothing more. A missing action does not compile. A put with `ifMatch` needs
+ * `bucket.read` beside `bucket.write`: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+ */
 export const IAM_ACTIONS = {
-  // Without the list, what is missing is forbidden instead of not found.
+  // Without the list, what is missing is forbidden instead of not found. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
   "bucket.read": ["s3:GetObject", "s3:ListBucket"],
   "bucket.write": ["s3:PutObject", "s3:AbortMultipartUpload"],
   "bucket.remove": ["s3:DeleteObject"],
@@ -19,24 +22,30 @@ export const IAM_ACTIONS = {
   "volume.read": ["elasticfilesystem:ClientMount"],
   "volume.write": ["elasticfilesystem:ClientWrite"],
   "function.invoke": ["lambda:InvokeFunction"],
-  // A submit may start the run, find that it started before, or tell of one that it finds expired.
+  // A submit may start the run, or find that it started before; and who waits for a short delay to be over looks after
+  // all that is due by then.
   "task.submit": [
     "dynamodb:GetItem",
     "dynamodb:Query",
     "dynamodb:PutItem",
     "dynamodb:DeleteItem",
     "s3:GetObject",
+    "s3:ListBucket",
     "s3:PutObject",
     "s3:DeleteObject",
     "sqs:SendMessage",
     "lambda:InvokeFunction",
     "states:StartExecution",
     "states:DescribeExecution",
+    "states:StopExecution",
   ],
-  "task.read": ["dynamodb:GetItem", "dynamodb:Query", "s3:GetObject"],
+  "task.read": ["dynamodb:GetItem", "dynamodb:Query"],
+  // It comes with `task.read`.
   "task.control": [
     "dynamodb:PutItem",
     "dynamodb:DeleteItem",
+    "s3:GetObject",
+    "s3:ListBucket",
     "s3:PutObject",
     "s3:DeleteObject",
     "sqs:SendMessage",
@@ -219,8 +228,11 @@ function taskResources(site: Site, scope: Scope, task: TaskPlan, verb: string): 
   switch (verb.split(":")[0]) {
     case "dynamodb":
       return [site.arn("dynamodb", pulumi.interpolate`table/${site.taskTable}`)];
-    case "s3":
-      return [pulumi.interpolate`arn:${site.partition}:s3:::${site.artifacts}/tasks/${task.name}/*`];
+    case "s3": {
+      // A condition on the prefix would not hold for a get, which names none.
+      const bucket = pulumi.interpolate`arn:${site.partition}:s3:::${site.artifacts}`;
+      return [verb === "s3:ListBucket" ? bucket : pulumi.interpolate`${bucket}/tasks/${task.name}/*`];
+    }
     case "sqs":
       return names("queue").map((name) => scope.part(name).id);
     case "states":

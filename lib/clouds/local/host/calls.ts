@@ -60,6 +60,7 @@ export class InvocationCalls {
   async answer({ link, method, args }: Call, job: JobHandle): Promise<unknown> {
     const { permissions, faults } = this.#options;
     const verb = permissions.check(this.#name, link, method);
+    if (method === "commit" && asksForEtag(args)) permissions.check(this.#name, link, "head");
     const point = faultPoint(verb, method);
     const work = () => this.#do(verb, method, args, job);
     return point ? faults.around(point, verb.part, work, () => job.kill()) : work();
@@ -116,6 +117,10 @@ export class InvocationCalls {
     return this.#objects;
   }
 }
+
+/** A put on condition of an etag reads it, which every cloud wants a permission for. */
+const asksForEtag = (commit: readonly unknown[]): boolean =>
+  (commit[2] as PutOptions | undefined)?.ifMatch !== undefined;
 
 /** `stage` is none: an object is put when it is committed. */
 function faultPoint({ action }: UsedVerb, method: string): FaultPoint | undefined {

@@ -1,15 +1,17 @@
 import { createHash, randomUUID } from "node:crypto";
 import { OpenApiUtil } from "@alicloud/openapi-core";
-import { type FakeAnswer, type FakeRequest, FakeServer, KEYS } from "./server.ts";
+import { type FakeAnswer, type FakeRequest, FakeServer, isToken, KEYS, type Keys } from "./server.ts";
 
 /** A function as the service knows it. */
 export interface FakeFunction {
   readonly handler: (
     event: Buffer,
-    context: { requestId: string; function: { timeout: number }; credentials: typeof KEYS },
+    context: { requestId: string; function: { timeout: number }; credentials: Keys },
   ) => Promise<Uint8Array>;
   /** Seconds. */
   readonly timeout: number;
+  /** Of its role. @default those that every fake knows */
+  readonly credentials?: Keys;
   readonly asyncTask?: boolean;
   /** The function that hears of failed asynchronous calls. */
   readonly onFailure?: string;
@@ -62,6 +64,7 @@ export class FakeFc {
 
   async #answer(request: FakeRequest): Promise<FakeAnswer> {
     if (!isSigned(request)) return error(403, "SignatureNotMatch");
+    if (this.server.forbids(request)) return error(403, "AccessDenied");
     const [, name = "", rest = ""] = /^\/2023-03-30\/functions\/([^/]+)\/(.+)$/.exec(request.path) ?? [];
     const found = this.functions.get(decodeURIComponent(name));
     if (!found) return error(404, "FunctionNotFound");
@@ -119,9 +122,13 @@ export class FakeFc {
     );
   }
 
-  async #call({ handler, timeout }: FakeFunction, body: Buffer, requestId: string): Promise<FakeAnswer> {
+  async #call(
+    { handler, timeout, credentials = KEYS }: FakeFunction,
+    body: Buffer,
+    requestId: string,
+  ): Promise<FakeAnswer> {
     try {
-      return { status: 200, body: await handler(body, { requestId, function: { timeout }, credentials: KEYS }) };
+      return { status: 200, body: await handler(body, { requestId, function: { timeout }, credentials }) };
     } catch (thrown) {
       const { message, name, stack = "" } = thrown as Error;
       const body = JSON.stringify({ errorMessage: message, errorType: name, stackTrace: stack.split("\n") });
@@ -148,7 +155,7 @@ export class FakeFc {
 }
 
 function isSigned({ method, path, query, headers, body }: FakeRequest): boolean {
-  if (headers["x-acs-security-token"] !== KEYS.securityToken || headers["x-acs-version"] !== "2023-03-30") return false;
+  if (!isToken(headers["x-acs-security-token"]) || headers["x-acs-version"] !== "2023-03-30") return false;
   const payload = createHash("sha256").update(body).digest("hex");
   if (headers["x-acs-content-sha256"] !== payload) return false;
   const request = { method, pathname: path, query, headers };

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import signUtils from "ali-oss/lib/common/signUtils.js";
-import { type FakeAnswer, type FakeRequest, FakeServer, KEYS } from "./server.ts";
+import { type FakeAnswer, type FakeRequest, FakeServer, isToken, KEYS } from "./server.ts";
 
 interface StoredObject {
   readonly bytes: Buffer;
@@ -34,6 +34,7 @@ export class FakeOss {
   #answer(request: FakeRequest): FakeAnswer {
     const key = decodeURIComponent(request.path.slice(this.#bucket.length + 2));
     if (!isSigned(request, this.#bucket, key)) return error(403, "SignatureDoesNotMatch");
+    if (this.server.forbids(request)) return error(403, "AccessDenied");
     if (key === "") return this.#list(request.query);
     if (Buffer.byteLength(key) > 1023 || /^[/\\]/.test(key)) return error(400, "InvalidObjectName");
     const { md5 } = { md5: request.headers["content-md5"] };
@@ -156,7 +157,7 @@ const described = (headers: FakeRequest["headers"]): Record<string, string> =>
   );
 
 function isSigned({ method, headers, query }: FakeRequest, bucket: string, key: string): boolean {
-  if (headers["x-oss-security-token"] !== KEYS.securityToken) return false;
+  if (!isToken(headers["x-oss-security-token"])) return false;
   const signed = Object.entries(headers).filter(
     ([name]) => name.startsWith("x-oss-") || name === "content-type" || name === "content-md5",
   );

@@ -9,6 +9,14 @@ export const KEYS = {
   securityToken: "fake-token",
 } as const;
 
+export type Keys = Readonly<Record<keyof typeof KEYS, string>>;
+
+/** The keys of a role: the same ones, with a token of its own. */
+export const keysOf = (role: string): Keys => ({ ...KEYS, securityToken: `${KEYS.securityToken}/${role}` });
+
+/** Whether a token is one of {@link KEYS} or of {@link keysOf}. */
+export const isToken = (token: string | undefined): boolean => token?.split("/")[0] === KEYS.securityToken;
+
 /** A request as a fake sees it. */
 export interface FakeRequest {
   readonly method: string;
@@ -28,6 +36,8 @@ export interface FakeAnswer {
 /** A service on a port of this machine; its time can be moved. */
 export class FakeServer {
   readonly requests: FakeRequest[] = [];
+  /** Whether a request that is signed well is forbidden. @default none is */
+  forbids: (request: FakeRequest) => boolean = () => false;
   readonly #answer: (request: FakeRequest) => FakeAnswer | Promise<FakeAnswer>;
   readonly #server = createServer((request, response) => void this.#serve(request, response));
   readonly #faults: (number | "broken")[] = [];

@@ -1,6 +1,6 @@
 import { createHmac, randomUUID } from "node:crypto";
 import { parseXml, type XmlElement } from "@rgrove/parse-xml";
-import { type FakeAnswer, type FakeRequest, FakeServer, KEYS } from "./server.ts";
+import { type FakeAnswer, type FakeRequest, FakeServer, isToken, KEYS } from "./server.ts";
 
 interface StoredMessage {
   readonly id: string;
@@ -35,6 +35,7 @@ export class FakeSmq {
 
   async #answer(request: FakeRequest): Promise<FakeAnswer> {
     if (!isSigned(request)) return error(403, "SignatureDoesNotMatch");
+    if (this.server.forbids(request)) return error(403, "AccessDenied");
     const [, queue = "", part] = /^\/queues\/([^/]+)(\/messages)?$/.exec(request.path) ?? [];
     const messages = this.#queues.get(decodeURIComponent(queue));
     if (!messages) return error(404, "QueueNotExist");
@@ -147,7 +148,7 @@ const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceA
 
 /** https://www.alibabacloud.com/help/en/mns/developer-reference/request-protocol-description */
 function isSigned({ method, path, query, headers }: FakeRequest): boolean {
-  if (headers["security-token"] !== KEYS.securityToken || headers["x-mns-version"] !== "2015-06-06") return false;
+  if (!isToken(headers["security-token"]) || headers["x-mns-version"] !== "2015-06-06") return false;
   const search = new URLSearchParams(Object.entries(query).sort()).toString();
   const lines = [
     method,

@@ -1,7 +1,7 @@
 import { createHash, createHmac } from "node:crypto";
 import tablestorePackage from "tablestore";
 import protos from "tablestore/lib/protocol/tablestore_compiled_proto.js";
-import { type FakeAnswer, type FakeRequest, FakeServer, KEYS } from "./server.ts";
+import { type FakeAnswer, type FakeRequest, FakeServer, isToken, KEYS } from "./server.ts";
 
 type Cell = { readonly name: string; readonly value: unknown };
 interface StoredRow {
@@ -16,6 +16,7 @@ export class FakeTablestore {
 
   #answer(request: FakeRequest): FakeAnswer {
     if (!isSigned(request)) return error(403, "OTSAuthFailed");
+    if (this.server.forbids(request)) return error(403, "OTSNoPermissionAccess");
     switch (request.path) {
       case "/GetRow":
         return this.#getRow(request.body);
@@ -188,10 +189,14 @@ function isSigned({ method, path, headers, body }: FakeRequest): boolean {
   const signature = createHmac("sha1", KEYS.accessKeySecret).update(text).digest("base64");
   return (
     headers["x-ots-contentmd5"] === md5 &&
-    headers["x-ots-ststoken"] === KEYS.securityToken &&
+    isToken(headers["x-ots-ststoken"]) &&
     headers["x-ots-signature"] === signature
   );
 }
+
+/** The table that a request asks for. */
+export const tableOf = ({ path, body }: Pick<FakeRequest, "path" | "body">): string =>
+  main[`${path.slice(1)}Request`].decode(body).tableName;
 
 const ok = (body: Uint8Array): FakeAnswer => ({ status: 200, body });
 
