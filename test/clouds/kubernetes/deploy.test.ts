@@ -120,6 +120,15 @@ describe("AsyncTask", () => {
       terminationGracePeriodSeconds: 45,
     });
     expect(spec.jobTemplate.metadata.labels).not.toHaveProperty("kueue.x-k8s.io/queue-name");
+    expect(spec.jobTemplate.spec.template.metadata.annotations).toEqual({
+      "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+      "karpenter.sh/do-not-disrupt": "true",
+    });
+  });
+
+  it("a setup that failed is tried again by the next deployment", () => {
+    for (const { name, inputs } of ofType(resources, "Job"))
+      expect(inputs.metadata, name).toMatchObject({ annotations: { "pulumi.com/replaceUnready": "true" } });
   });
 
   it("only the keeper has a role, a token and a way to the API server", () => {
@@ -180,7 +189,7 @@ describe("AsyncTask", () => {
     const { streams } = setupOf(resources, "reports-failures-setup");
     expect(spec.groups[0].rules).toEqual([
       expect.objectContaining({
-        expr: `max(increase(jetstream_stream_last_seq{stream_name="${streams[0]!.name}"}[300s])) > 0`,
+        expr: `max(increase({__name__=~"(nats|jetstream)_stream_last_seq",stream_name="${streams[0]!.name}"}[300s])) > 0`,
       }),
     ]);
   });
@@ -296,7 +305,7 @@ describe("VideoTranscodePipeline", () => {
     expect(listOf(told)).not.toContain("CronJob videos-transcode-dispatch-listing");
     const { streams, consumers, tables } = setupOf(told, "videos-transcode-dispatch-setup");
     const stream = streams.find(({ subjects }) => subjects.includes("bucket.events"))!;
-    expect(stream.retention).toBe("interest");
+    expect(stream).toMatchObject({ retention: "interest", maxAge: 14 * 86_400 });
     expect(tables).toEqual([]);
     const consumer = consumers.find((one) => one.stream === stream.name)!;
     const container = podsOf(told)["videos-transcode-dispatch"]!.containers[0]!;
@@ -375,8 +384,10 @@ function everywhere(all: () => readonly RegisteredResource[]): void {
           readOnlyRootFilesystem: true,
           capabilities: { drop: ["ALL"] },
         });
-        const { requests, limits } = container.resources as Record<string, unknown>;
-        expect(requests, name).toEqual(limits);
+        const { requests, limits } = container.resources as Record<string, object>;
+        // A keeper is there day and night, and mostly waits.
+        const isKeeper = name.endsWith("-keep");
+        expect(requests, name).toEqual(isKeeper ? { ...limits, cpu: "50m", memory: "128Mi" } : limits);
       }
       const { bucket, files } = manifestOf(pod);
       expect(bucket).toBe(inputsOf(all(), "Bucket", "kubernetes-artifacts").bucket);
@@ -479,9 +490,10 @@ describe("every part", () => {
   });
   everywhere(() => resources);
 
-  it("times are CronJobs that call what they start", () => {
+  it("times are CronJobs that call what they start, each of them, however long the one before takes", () => {
     const timed = ofType(resources, "CronJob").map(({ name, inputs }) => {
-      const { schedule, timeZone } = inputs.spec as { schedule: string; timeZone: string };
+      const { schedule, timeZone, concurrencyPolicy } = inputs.spec as Record<string, string>;
+      expect(concurrencyPolicy).toBe("Allow");
       const main = podsOf(resources)[name]!.containers[0]!;
       return [schedule, timeZone, parsed(variableOf(main, "MILLRACE_PUBLISH"))];
     });
@@ -581,6 +593,11 @@ describe("what is refused, all at once and in words", () => {
       expect(wrong).toThrow(word);
   });
 
+  it("a cluster of NATS whose servers KEDA could not tell apart", () => {
+    const nats = { ...settingsOf().nats, replicas: 3 } as const;
+    expect(() => kubernetes(settingsOf({ nats }))).toThrow(/kubernetes\.nats\.monitoring: .*headless/);
+  });
+
   it("volumes nobody can share, or that would go with the stack, and names that are none", async () => {
     class Mounting extends Construct {
       constructor(cloud: Cloud) {
@@ -653,6 +670,17 @@ describe("the way to what Millrace does not cover", () => {
       expect(inputs.metadata).toMatchObject({ annotations: { team: "ours" } });
   });
 
+  it("NATS is told who pods are by a Secret that is made for them", async () => {
+    const resources = await deploy((cloud) => new AsyncTask("reports", { cloud, handler: report }), {
+      nats: { ...settingsOf().nats, keys: { user: "shop", password: "of-nats" } },
+    });
+    const { metadata, stringData } = inputsOf(resources, "Secret", "kubernetes-nats-keys");
+    expect(stringData).toEqual(secret({ user: "shop", password: "of-nats" }));
+    expect(JSON.stringify(resources.filter(({ name }) => name !== "kubernetes-nats-keys"))).not.toContain("of-nats");
+    for (const pod of Object.values(podsOf(resources)))
+      expect(JSON.stringify(pod.containers[0]!.env)).toContain(`"name":"${metadata.name}"`);
+  });
+
   it("a user's own namespace, bucket and Secrets are used, and nobody else there is cut off", async () => {
     const resources = await deploy((cloud) => new AsyncTask("reports", { cloud, handler: report }), {
       existing: { namespace: "media", artifacts: "mine" },
@@ -677,7 +705,8 @@ describe("the way out to a url", () => {
     { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } } },
   ];
   it.each([
-    ["nats://nats.queues:4222", 4222, peer("queues")],
+    ["nats://nats.queues:4222", 4222, undefined],
+    ["http://minio.local:9000", 9000, undefined],
     ["nats://nats.queues.svc:4222", 4222, peer("queues")],
     ["http://minio.stores.svc.cluster.local:9000", 9000, peer("stores")],
     ["http://minio:9000", 9000, [{ podSelector: {} }]],

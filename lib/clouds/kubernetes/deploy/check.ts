@@ -42,6 +42,15 @@ export const checkSettings = ({
     "nats://host:port",
   ),
   ...matches("kubernetes.nats.monitoring", nats.monitoring, /^[^/:]+:\d+$/, "host:port"),
+  ...((nats.replicas ?? 1) > 1 && nats.monitoring === undefined
+    ? [
+        {
+          path: "kubernetes.nats.monitoring",
+          message:
+            'KEDA asks every server of a cluster by its own name: name the headless service, such as "nats-headless.nats.svc.cluster.local:8222"',
+        },
+      ]
+    : []),
   ...matches("kubernetes.store.endpoint", store.endpoint, ENDPOINT, "https://host:port, without a path"),
   ...matches("kubernetes.store.insideEndpoint", store.insideEndpoint, ENDPOINT, "http://host:port, without a path"),
   ...matches("kubernetes.store.region", store.region, /^[\w-]+$/, "letters, digits, - and _"),

@@ -29,7 +29,8 @@ export function setupJob(site: Site, scope: Scope, what: Omit<Setup, "replicas">
     kubernetes.batch.v1.Job,
     part,
     {
-      metadata: site.metadata(name, part),
+      // One that has failed is made anew by the next deployment. https://github.com/pulumi/pulumi-kubernetes/pull/1575
+      metadata: site.metadata(name, part, { annotations: { "pulumi.com/replaceUnready": "true" } }),
       spec: {
         backoffLimit: RETRIES,
         activeDeadlineSeconds: DEADLINE,
@@ -76,7 +77,8 @@ export function publishJob(site: Site, scope: Scope, publishing: Publishing): ku
       spec: {
         ...cronSchedule(timing),
         suspend: !enabled,
-        concurrencyPolicy: "Forbid",
+        // A time that comes while a pod is still on its way to tell of the one before is told too; looks are as good later.
+        concurrencyPolicy: "listing" in message ? "Forbid" : "Allow",
         startingDeadlineSeconds: DEADLINE,
         successfulJobsHistoryLimit: 1,
         failedJobsHistoryLimit: 3,

@@ -27,6 +27,17 @@ const COLD_START = 120;
 /** How long the Job of an attempt is kept, and its log with it. */
 const JOB_KEPT = 86_400;
 
+/**
+ * Who makes room on nodes leaves attempts where they are: each would begin again elsewhere, and a long one never end.
+ *
+ * https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md
+ * https://karpenter.sh/docs/concepts/disruption/
+ */
+const KEPT_IN_PLACE = {
+  "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+  "karpenter.sh/do-not-disrupt": "true",
+};
+
 /** A function: waits for calls in pods of its own, or works on attempts in pods that a keeper makes. */
 export const functionPart = (site: Site, scope: Scope, plan: FunctionPlan): Built =>
   plan.program
@@ -122,7 +133,7 @@ function worker(site: Site, scope: Scope, plan: FunctionPlan, task: TaskPlan): B
             activeDeadlineSeconds: Math.ceil(task.timeout) + Math.ceil(task.grace) + JOB_MARGIN,
             ttlSecondsAfterFinished: JOB_KEPT,
             template: {
-              metadata: { labels: site.labels(scope.name) },
+              metadata: { labels: site.labels(scope.name), annotations: KEPT_IN_PLACE },
               spec: podSpec(site, {
                 account,
                 code,

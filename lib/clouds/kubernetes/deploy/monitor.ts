@@ -53,17 +53,18 @@ function alertOf(site: Site, scope: Scope, alarm: AlarmPlan) {
 }
 
 /**
- * Of the exporter of NATS; unverified. What fails is counted where it ends up: in a queue.
+ * Of the exporter of NATS. What fails is counted where it ends up: in a queue. The numbers' names begin with `nats` where
+ * NATS' own chart runs the exporter, else with `jetstream`.
  *
- * @see https://github.com/nats-io/prometheus-nats-exporter
+ * @see https://github.com/nats-io/prometheus-nats-exporter/blob/main/collector/jsz.go
  */
 function expressionOf(site: Site, scope: Scope, { part, metric, period }: AlarmPlan): string {
   if (metric === "messages") {
     const { stream, consumer } = queueAddress(site, scope, part);
-    return `max(jetstream_consumer_num_pending{stream_name="${stream}",consumer_name="${consumer}"})`;
+    return `max({__name__=~"(nats|jetstream)_consumer_num_pending",stream_name="${stream}",consumer_name="${consumer}"})`;
   }
   const { stream } = queueAddress(site, scope, failureQueue(scope.plan(part))!);
-  return `max(increase(jetstream_stream_last_seq{stream_name="${stream}"}[${period}s]))`;
+  return `max(increase({__name__=~"(nats|jetstream)_stream_last_seq",stream_name="${stream}"}[${period}s]))`;
 }
 
 /** The queue that gets what a function or task fails at; nothing if there is none. */

@@ -108,7 +108,8 @@ const API_SERVER: Way = {
 export function wayTo(url: string, usual?: number): Way {
   const { hostname, port, protocol } = new URL(url);
   const ports = [{ protocol: "TCP", port: Number(port) || (usual ?? (protocol === "https:" ? 443 : 80)) }];
-  const [, namespace] = /^[a-z0-9-]+\.([a-z0-9-]+)(?:\.svc(?:\..+)?)?$/.exec(hostname) ?? [];
+  // Without its svc it might be a name of any network, as minio.local is.
+  const [, namespace] = /^[a-z0-9-]+\.([a-z0-9-]+)\.svc(?:\..+)?$/.exec(hostname) ?? [];
   if (/^[\d.]+$/.test(hostname)) return { ports, to: [{ ipBlock: { cidr: `${hostname}/32` } }] };
   if (hostname.startsWith("[")) return { ports, to: [{ ipBlock: { cidr: `${hostname.slice(1, -1)}/128` } }] };
   if (!hostname.includes(".")) return { ports, to: [{ podSelector: {} }] };

@@ -39,6 +39,8 @@ export interface Process {
   /** Variables whose values come from elsewhere. */
   readonly variables?: readonly EnvVar[];
   readonly machine: { readonly memory: number; readonly disk: number; readonly cpu: number };
+  /** What is set aside for it where that is less. @default all of its machine */
+  readonly atRest?: { readonly memory: number; readonly cpu: number };
   /** Seconds that its end may take. */
   readonly grace: number;
   /** Whether it answers when it is asked for its health. */
@@ -158,13 +160,15 @@ function sidecarContainer({ name, image, command, args = [], environment, machin
 }
 
 function bootstrapContainer(site: Site, process: Process): Container {
-  const { machine } = process;
+  const { machine, atRest } = process;
   return {
     name: "bootstrap",
     image: imageOf(site),
     command: ["node", `${SCRIPT}/${BOOTSTRAP_FILE}`],
     env: [...storeVariables(site), { name: "MILLRACE_FETCH", value: manifest(site, process) }],
-    resources: resources({ ...machine, memory: Math.max(machine.memory, BOOTSTRAP_MEMORY) }),
+    resources: resources({ ...machine, memory: Math.max(machine.memory, BOOTSTRAP_MEMORY) }, atRest),
+    // Its last words are in what the pod tells of itself: a Job's log may be gone when somebody asks.
+    terminationMessagePolicy: "FallbackToLogsOnError",
     securityContext: LOCKED,
     volumeMounts: [
       { name: "bootstrap", mountPath: SCRIPT, readOnly: true },
@@ -194,7 +198,7 @@ const fetched = (
   pulumi.all([key, sha256]).apply(([key, sha256]) => ({ key, sha256, ...what }));
 
 function mainContainer(site: Site, process: Process): Container {
-  const { machine, environment, variables = [], isAsked, mounts = [] } = process;
+  const { machine, atRest, environment, variables = [], isAsked, mounts = [] } = process;
   const written = pulumi
     .output(environment)
     .apply((all) => Object.entries(all).map(([name, value]) => ({ name, value: literal(value) })));
@@ -204,7 +208,7 @@ function mainContainer(site: Site, process: Process): Container {
     image: imageOf(site),
     command: ["node", `${INTO}/code/index.mjs`],
     env: written.apply((all) => [...all, ...credentials, ...variables]),
-    resources: resources(machine),
+    resources: resources(machine, atRest),
     securityContext: LOCKED,
     volumeMounts: [
       { name: "app", mountPath: INTO, readOnly: true },
@@ -230,13 +234,13 @@ const probes = (): Partial<Container> => ({
 const imageOf = (site: Site): string => site.settings.image ?? "docker.io/library/node:24-slim";
 
 /** Requests are limits: what a function was given it has, whoever is beside it. */
-function resources({ memory, disk, cpu }: Process["machine"]) {
-  const amounts = {
-    cpu: `${Math.round(cpu * 1000)}m`,
-    memory: bytes(memory),
+function resources({ memory, disk, cpu }: Process["machine"], atRest?: Process["atRest"]) {
+  const of = (machine: { readonly memory: number; readonly cpu: number }) => ({
+    cpu: `${Math.round(machine.cpu * 1000)}m`,
+    memory: bytes(machine.memory),
     "ephemeral-storage": bytes(Math.max(disk, LEAST_DISK) + APP_BYTES),
-  };
-  return { requests: amounts, limits: amounts };
+  });
+  return { requests: of(atRest ?? { memory, cpu }), limits: of({ memory, cpu }) };
 }
 
 /** In the largest unit that keeps it whole. https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/ */
@@ -269,8 +273,7 @@ const storeVariables = (site: Site): readonly EnvVar[] => [
   fromSecret("AWS_SECRET_ACCESS_KEY", site.storeSecret, "secretKey"),
 ];
 
-function natsVariables({ settings: { nats } }: Site): readonly EnvVar[] {
-  const { secret } = nats;
+function natsVariables({ natsSecret: secret }: Site): readonly EnvVar[] {
   if (secret === undefined) return [];
   return [
     fromSecret("NATS_USER", secret, "user", true),

@@ -33,11 +33,21 @@ export interface Existing {
 export interface NatsSettings {
   /** As pods reach it: `"nats://nats.nats.svc.cluster.local:4222"`. */
   readonly url: string;
-  /** `host:port` of its monitoring, as KEDA reaches it. @default port 8222 of the url's host */
+  /**
+   * `host:port` of its monitoring, as KEDA reaches it. Of servers in a cluster KEDA asks each, by its name before that
+   * host: it is their headless service, `"nats-headless.nats.svc.cluster.local:8222"` where NATS' own chart made it.
+   * https://github.com/kedacore/keda/blob/main/pkg/scalers/nats_jetstream_scaler.go
+   *
+   * @default port 8222 of the url's host; to be said where there are copies
+   */
   readonly monitoring?: string;
   /** The account the monitoring is asked about. @default "$G", the one there is without accounts */
   readonly account?: string;
-  /** A Secret of the namespace with `user` and `password`, or `token`. @default NATS asks for none */
+  /** Who pods say they are. Whoever may speak with NATS may do all that any pod of the stack does there. @default NATS asks for nothing */
+  readonly keys?:
+    | { readonly user: pulumi.Input<string>; readonly password: pulumi.Input<string> }
+    | { readonly token: pulumi.Input<string> };
+  /** A Secret of the namespace with `user` and `password`, or `token`. @default one is made of `keys` */
   readonly secret?: string;
   /** Servers that keep a copy of every stream and table. @default 1 */
   readonly replicas?: 1 | 3 | 5;
@@ -251,7 +261,7 @@ export class Site {
       "app.kubernetes.io/name": labelValue(part),
       "app.kubernetes.io/part-of": this.prefix,
       "app.kubernetes.io/managed-by": "millrace",
-      "millrace.dev/part": labelValue(part),
+      "millrace/part": labelValue(part),
     };
   }
 
@@ -308,6 +318,26 @@ export class Site {
           metadata: this.metadata(this.physicalName(`${this.name}-store-keys`, OBJECT_NAME), "store-keys"),
           type: "Opaque",
           stringData: { accessKey: pulumi.secret(keys.accessKey), secretKey: pulumi.secret(keys.secretKey) },
+        },
+        this.shared,
+      );
+      return made.metadata.name;
+    });
+  }
+
+  /** The Secret that pods have their keys of NATS from; nothing if it asks for none. */
+  get natsSecret(): pulumi.Output<string> | undefined {
+    const { secret, keys } = this.settings.nats;
+    if (secret !== undefined) return pulumi.output(secret);
+    if (!keys) return undefined;
+    return this.#once("nats secret", () => {
+      const made = this.make(
+        kubernetes.core.v1.Secret,
+        `${this.name}-nats-keys`,
+        {
+          metadata: this.metadata(this.physicalName(`${this.name}-nats-keys`, OBJECT_NAME), "nats-keys"),
+          type: "Opaque",
+          stringData: Object.fromEntries(Object.entries(keys).map(([name, value]) => [name, pulumi.secret(value)])),
         },
         this.shared,
       );

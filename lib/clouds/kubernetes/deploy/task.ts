@@ -20,6 +20,8 @@ import { callStream } from "./trigger.ts";
 
 /** Seconds until what a keeper was told is told to another one. */
 const VISIBILITY = 30;
+/** What a keeper takes nearly always: it is there day and night. */
+const AT_REST = { memory: 128 * 2 ** 20, cpu: 0.05 };
 /** Seconds in which a keeper finishes what is under way. */
 const GRACE = 30;
 
@@ -99,6 +101,7 @@ function keeperOf(site: Site, scope: Scope, plan: TaskPlan, setup: pulumi.Resour
     code,
     environment: environmentOf(site, scope, plan, address),
     machine: { memory, cpu, disk: 0 },
+    atRest: AT_REST,
     grace: GRACE,
     isAsked: true,
   };

@@ -20,6 +20,8 @@ const MOST_PODS = 20;
 const POLLING = 5;
 /** Seconds without a call until the last pod goes. */
 const COOLDOWN = 120;
+/** Seconds after which what the store has told of is forgotten, though a function has not taken it: 14 days. */
+const NOTICES_KEPT = 14 * 86_400;
 /** Buckets that cannot tell of themselves are looked at that often, in seconds. */
 const LISTING = 60;
 
@@ -87,10 +89,7 @@ export function setupOf(site: Site, scope: Scope, plan: FunctionPlan): Omit<Setu
   const isWatching = bucketsOf(plan).length > 0;
   const notices = isWatching ? notified(site, scope) : undefined;
   return {
-    streams: [
-      callStream(site),
-      ...(notices ? [{ name: notices.stream, subjects: [notices.subject], retention: "interest" as const }] : []),
-    ],
+    streams: [callStream(site), ...(notices ? [noticeStream(notices)] : [])],
     consumers: [
       { stream, name: consumer, subject, visibility: VISIBILITY },
       ...(notices
@@ -100,6 +99,10 @@ export function setupOf(site: Site, scope: Scope, plan: FunctionPlan): Omit<Setu
     tables: isWatching && !notices ? [journalOf(scope)] : [],
   };
 }
+
+/** What the store says is kept for every function that listens, for so long: one that is there no more asks for nothing. */
+const noticeStream = ({ stream: name, subject }: { readonly stream: string; readonly subject: string }) =>
+  ({ name, subjects: [subject], retention: "interest", maxAge: NOTICES_KEPT }) as const;
 
 /** The stream of all calls of the stack, and of what its keepers are told. */
 export const callStream = ({ calls, prefix }: Site): Setup["streams"][number] => ({

@@ -5,7 +5,7 @@ import type { AttemptRef } from "../../../runtime/tasks/ids.ts";
 import type { AttemptStart, AttemptState, TaskPlatform } from "../../../runtime/tasks/platform.ts";
 import type { KubernetesApi, ObjectMeta, WatchEvent } from "./api.ts";
 import { attemptVariable, type EnvironmentVariable } from "./attempt-variable.ts";
-import { attemptIn, attemptNote, jobName, labelsOf, selector, taskLabels, WORKER } from "./labels.ts";
+import { attemptIn, attemptNote, BOOTSTRAP, jobName, labelsOf, selector, taskLabels, WORKER } from "./labels.ts";
 
 /** Of a Job what we ask about. https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/job-v1/ */
 export interface Job {
@@ -295,6 +295,10 @@ function podError({ metadata: { name }, status = {} }: Pod): ErrorRecord | undef
     const end = state?.terminated;
     if (!end || end.exitCode === 0) continue;
     const what = end.reason === "OOMKilled" ? "there was not enough memory" : `exit code ${end.exitCode}`;
+    // Nothing of the user's has run: the store was away, or a deployment has replaced the code since.
+    if (container === BOOTSTRAP) {
+      return { kind: "interrupted", message: `its pod ${name} could not fetch its code: ${end.message || what}` };
+    }
     const message = `${container} of its pod ${name} ended before its end was reported: ${what}`;
     return { kind: "failed", message: end.message ? `${message}: ${end.message}` : message };
   }

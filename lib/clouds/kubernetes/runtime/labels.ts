@@ -4,6 +4,9 @@ import { shortHash } from "../../../shared/name.ts";
 /** The container of a pod that does the work. */
 export const WORKER = "main";
 
+/** The container that fetches what the others run, before them. */
+export const BOOTSTRAP = "bootstrap";
+
 /** The labels by which Jobs and pods of attempts are found. */
 const LABELS = {
   task: "millrace/task",

@@ -84,7 +84,7 @@ export function toMillraceError(what: string, error: unknown): MillraceError {
 
 /** So it is too while a stream has no leader: to try again may help. */
 export const NOBODY =
-  "that nobody is there: if it stays so, look whether the setup Job has ended well, and deploy again";
+  "that nobody is there: if it stays so, delete the setup Jobs of the namespace, and deploy again with --refresh";
 
 const isNobodyThere = (error: unknown): boolean =>
   error instanceof NoRespondersError || (error instanceof Error && isNobodyThere(error.cause));
