@@ -15,7 +15,7 @@ const named = (field: string, outputs: MockTable[string]["outputs"] = () => ({})
 });
 
 /** What the provider answers beside its inputs. */
-const TABLE: MockTable = {
+export const TABLE: MockTable = {
   "alicloud:oss/bucket:Bucket": named("bucket"),
   "alicloud:oss/bucketObject:BucketObject": named("key"),
   "alicloud:message/serviceQueue:ServiceQueue": named("queueName"),

@@ -21,7 +21,7 @@ const unnamed = (prefix: string, outputs: MockTable[string]["outputs"] = () => (
 export const arn = (service: string, resource: string): string => `arn:aws:${service}:${REGION}:${ACCOUNT}:${resource}`;
 
 /** What the provider answers beside its inputs. */
-const TABLE: MockTable = {
+export const TABLE: MockTable = {
   "aws:s3/bucket:Bucket": named("bucket", (_, { bucket }) => ({ arn: `arn:aws:s3:::${bucket}` })),
   "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": named("bucket"),
   "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": named("bucket"),
