@@ -56,10 +56,10 @@ export interface TestStack {
 export async function startEngine(providers: readonly Package[]): Promise<Engine> {
   const cli = process.env.MILLRACE_PULUMI;
   if (!cli) throw new Error("MILLRACE_PULUMI: name the Pulumi CLI; npm run test:real does");
+  const standIns = await Promise.all(providers.map(startStandIn));
   const home = await mkdtemp(join(tmpdir(), "millrace-engine-"));
   const copy = join(home, "copy");
   await copyRepository(copy);
-  const standIns = await Promise.all(providers.map(startStandIn));
   const ask = async (question: Question) => (await Promise.all(standIns.map((one) => one.ask(question)))).flat();
   // Automation API looks for a CLI in `bin` of its root.
   const root = join(home, "cli");
