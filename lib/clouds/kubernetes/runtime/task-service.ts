@@ -1,11 +1,10 @@
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
-import type { TaskLimits } from "../../../runtime/tasks/bodies.ts";
+import { lateClaims, type TaskLimits } from "../../../runtime/tasks/bodies.ts";
 import { type BriefTaskService, briefTaskService } from "../../../runtime/tasks/brief-service.ts";
 import type { TaskLogs } from "../../../runtime/tasks/logs.ts";
 import type { TaskPlatform } from "../../../runtime/tasks/platform.ts";
 import type { KubernetesWorld } from "./account.ts";
 import { LONGEST_PAYLOAD } from "./attempt-variable.ts";
-import { port as bucketPort } from "./bucket.ts";
 import { invokeFunction, startFunction } from "./function.ts";
 import { JobsPlatform } from "./jobs-platform.ts";
 import { podLogsElsewhere } from "./pod-logs.ts";
@@ -34,7 +33,10 @@ export async function taskService(
     address,
     world,
     table: tablePort(tableAddress(address), world),
-    claims: bucketPort(claimsAddress(address), world),
+    // The store's client takes longer to load than all the rest.
+    claims: lateClaims(field(address, "claims"), async () =>
+      (await import("./bucket.ts")).port(claimsAddress(address), world),
+    ),
     platform: ways.platform ?? keeper,
     logs: ways.logs ?? podLogsElsewhere(field(address, "namespace")),
     limits: LIMITS,
