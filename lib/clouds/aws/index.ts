@@ -41,7 +41,7 @@ export function aws(settings: AwsSettings, opts?: ComponentResourceOptions): Clo
         takesRolesOf: (other) =>
           other.plan.kind === "aws" &&
           other.account === account &&
-          partitionOf(other.plan.region ?? "") === site.partition,
+          partitionOf(other.plan.region ?? "").partition === site.partition,
       },
       build: {
         bucket: (scope, plan) => bucket(site, scope, plan),

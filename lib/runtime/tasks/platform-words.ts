@@ -5,7 +5,7 @@ const KINDS: readonly [words: RegExp, kind: ErrorKind][] = [
   [/time[ds]?[ -]?out/i, "timed-out"],
   [/EventAgeExceeded|expired/i, "expired"],
   // It never began, or its machine went away: that uses up no attempt.
-  [/throttl|TooManyRequests|ConcurrencyLimit|interrupted/i, "interrupted"],
+  [/throttl|TooManyRequests|ConcurrencyLimit|capacity is unavailable|interrupted/i, "interrupted"],
 ];
 
 /** The kind of error that a platform tells of in words of its own. */

@@ -10,6 +10,7 @@ import { fargateSize } from "../../../lib/clouds/aws/deploy/container.ts";
 import { memoryOf } from "../../../lib/clouds/aws/deploy/function.ts";
 import { UNSCOPED } from "../../../lib/clouds/aws/deploy/permissions.ts";
 import { scheduleExpressions } from "../../../lib/clouds/aws/deploy/schedule.ts";
+import { partitionOf } from "../../../lib/clouds/aws/deploy/shared.ts";
 import { checkSize } from "../../../lib/clouds/aws/deploy/tools.ts";
 import { createdPattern } from "../../../lib/clouds/aws/deploy/trigger.ts";
 import { type AwsSettings, aws } from "../../../lib/clouds/aws/index.ts";
@@ -379,6 +380,17 @@ describe("AsyncTask of more than 15 minutes", () => {
         Overrides: { ContainerOverrides: [{ Name: "worker" }] },
       },
     });
+  });
+
+  it("takes no code away that a container may be fetching", async () => {
+    const kept: string[] = [];
+    const transform: AwsSettings["transform"] = (type, name, _, { retainOnDelete }) => {
+      if (type === "aws:s3/bucketObjectv2:BucketObjectv2" && retainOnDelete) kept.push(name);
+      return undefined;
+    };
+    const declare = (cloud: Cloud) => new AsyncTask("reports", { cloud, handler: report, timeout: "1 hour" });
+    await deploy(declare, { transform });
+    expect(kept).toEqual(["reports-task-work-code"]);
   });
 
   it("has the next size that Fargate knows, and fetches code and tools that are what they were", () => {
@@ -840,6 +852,39 @@ describe("every part", () => {
     expect(order.indexOf("Permission all-alarms-to-all-inner-permission")).toBeGreaterThan(
       order.indexOf("Function all-inner"),
     );
+  });
+});
+
+describe("regions that are partitions of their own", () => {
+  it.each([
+    ["eu-central-1", "aws", "amazonaws.com"],
+    ["cn-northwest-1", "aws-cn", "amazonaws.com.cn"],
+    ["us-gov-east-1", "aws-us-gov", "amazonaws.com"],
+    ["eusc-de-east-1", "aws-eusc", "amazonaws.eu"],
+  ])("%s", (region, partition, domain) => {
+    expect(partitionOf(region)).toMatchObject({ partition, domain });
+  });
+
+  it("in China some services have endpoints by another name", async () => {
+    class Mounting extends Construct {
+      constructor(cloud: Cloud) {
+        super("Mounting", "mounting", { cloud });
+        this.function("one", { handler: echo, links: { files: mount(this.volume("files")) } } as never);
+        this.build();
+      }
+    }
+    const resources = await deploy((cloud) => new Mounting(cloud), {
+      region: "cn-north-1",
+      network: { endpoints: ["sqs", "secretsmanager", "lambda", "states"] },
+    });
+    expect(ofType(resources, "VpcEndpoint").map(({ inputs }) => inputs.serviceName)).toEqual([
+      "com.amazonaws.cn-north-1.s3",
+      "com.amazonaws.cn-north-1.dynamodb",
+      "cn.com.amazonaws.cn-north-1.sqs",
+      "com.amazonaws.cn-north-1.secretsmanager",
+      "cn.com.amazonaws.cn-north-1.lambda",
+      "cn.com.amazonaws.cn-north-1.states",
+    ]);
   });
 });
 

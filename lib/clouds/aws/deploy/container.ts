@@ -10,7 +10,7 @@ import type { FunctionPlan, TaskPlan } from "../../../parts/plan.ts";
 import { codeOf } from "./code.ts";
 import { environmentOf, type Links, portsOf } from "./environment.ts";
 import { FUNCTION_NAME, type Grant, logGrant, machineArn, role, unscoped } from "./permissions.ts";
-import type { Site } from "./shared.ts";
+import { partitionOf, type Site } from "./shared.ts";
 import { sidecarDefinition, sidecarsOf, taken } from "./sidecar.ts";
 import { workerLogs } from "./task-address.ts";
 import { archiveOf } from "./tools.ts";
@@ -53,7 +53,8 @@ export function containerOf(site: Site, scope: Scope, plan: FunctionPlan, parts:
   const family = scope.physicalName(FUNCTION_NAME);
   const sidecars = sidecarsOf(plan, scope.plan);
   const archive = codeOf(plan, portsOf(links), "container");
-  const code = site.upload(archive, "code", `${scope.name}-code`, scope.options);
+  // A container that is starting while its next code is deployed fetches what it was told to: nothing is taken away.
+  const code = site.upload(archive, "code", `${scope.name}-code`, { ...scope.options, retainOnDelete: true });
   const tools = plan.tools.map((name) => ({
     name,
     archive: archiveOf(site, name),
@@ -182,7 +183,7 @@ const reportGrant = (site: Site, scope: Scope, task: TaskPlan): Grant => ({
   resources: [machineArn(site, scope, task)],
 });
 
-/** Of all code, since a container may start while a new one is put there. */
+/** Of all code, since a container that starts may be of an older one. */
 const fetchGrant = (site: Site): Grant => ({
   actions: ["s3:GetObject"],
   resources: ["code", "layers"].map(
@@ -194,7 +195,7 @@ const fetchGrant = (site: Site): Grant => ({
 function pullGrants(image: string): readonly Grant[] {
   const [, account, region, repository] = /^(\d{12})\.dkr\.ecr\.([\w-]+)\.[^/]+\/([^:@]+)/.exec(image) ?? [];
   if (repository === undefined) return [];
-  const partition = region!.startsWith("cn-") ? "aws-cn" : region!.startsWith("us-gov-") ? "aws-us-gov" : "aws";
+  const { partition } = partitionOf(region!);
   return [
     {
       actions: ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],

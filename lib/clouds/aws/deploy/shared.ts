@@ -82,11 +82,16 @@ export interface MountedVolume {
   readonly targets: readonly pulumi.Resource[];
 }
 
-type Partition = "aws" | "aws-cn" | "aws-us-gov";
+/** Those that are partitions of their own: how their regions begin, and their services' host names end. https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html */
+const PARTITIONS = [
+  { regions: "cn-", partition: "aws-cn", domain: "amazonaws.com.cn" },
+  { regions: "us-gov-", partition: "aws-us-gov", domain: "amazonaws.com" },
+  { regions: "eusc-", partition: "aws-eusc", domain: "amazonaws.eu" },
+] as const;
 
-/** China and the government's regions are partitions of their own. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html */
-export const partitionOf = (region: string): Partition =>
-  region.startsWith("cn-") ? "aws-cn" : region.startsWith("us-gov-") ? "aws-us-gov" : "aws";
+/** The partition that a region is in. */
+export const partitionOf = (region: string) =>
+  PARTITIONS.find(({ regions }) => region.startsWith(regions)) ?? { partition: "aws", domain: "amazonaws.com" };
 
 /** One account and region: how its resources are made, and what all of them share, each made when first asked for. */
 export class Site {
@@ -106,13 +111,13 @@ export class Site {
     return this.settings.region;
   }
 
-  get partition(): Partition {
-    return partitionOf(this.region);
+  get partition(): string {
+    return partitionOf(this.region).partition;
   }
 
   /** The end of the services' host names. */
   get domain(): string {
-    return this.partition === "aws-cn" ? "amazonaws.com.cn" : "amazonaws.com";
+    return partitionOf(this.region).domain;
   }
 
   get account(): pulumi.Output<string> {
