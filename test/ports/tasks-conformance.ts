@@ -12,6 +12,8 @@ export interface TasksSubject {
   envelopes(queue: "successes" | "failures"): Promise<readonly Envelope[]>;
   /** Whether the client reads logs; else it refuses, and says where they are. @default it does */
   readonly readsLogs?: boolean;
+  /** What workers, dispatchers and keepers have asked for so far that their roles do not allow. @default not looked at */
+  readonly refused?: () => readonly string[];
   close(): Promise<void>;
 }
 
@@ -35,7 +37,10 @@ export const CONFORMANCE_TASKS: readonly TaskDefinition[] = [
 export function testTasks(name: string, make: () => Promise<TasksSubject>): void {
   const subjects: TasksSubject[] = [];
   afterEach(async () => {
-    for (const subject of subjects.splice(0)) await subject.close();
+    for (const subject of subjects.splice(0)) {
+      await subject.close();
+      expect(subject.refused?.() ?? []).toEqual([]);
+    }
   });
   const fresh = async () => {
     const subject = await make();
