@@ -32,7 +32,7 @@ export function alicloud(settings: AlicloudSettings, opts?: ComponentResourceOpt
     {
       kind: "alicloud",
       support,
-      check: (parts) => checkAlicloud(settings, parts, (name) => cloud.find(name)?.plan),
+      check: (parts) => checkAlicloud(settings, parts, [...cloud.parts.values()], (name) => cloud.find(name)?.plan),
       buckets: {
         port: runtimeFile(PORTS.bucket!),
         endpoint: `https://oss-${region}.aliyuncs.com`,

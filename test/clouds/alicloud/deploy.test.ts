@@ -393,7 +393,9 @@ describe("every part", () => {
     expect(inputsOf(resources, "V3Function", "all-outer")).toMatchObject({
       internetAccess: true,
       vpcConfig: { vpcId: "vpc-1", vswitchIds: ["vsw-1"], securityGroupId: "sg-1" },
-      nasConfig: { mountPoints: [{ serverAddr: `fs.${REGION}.nas.aliyuncs.com:/`, mountDir: "/mnt/all-files" }] },
+      nasConfig: {
+        mountPoints: [{ serverAddr: `all-files-mount.${REGION}.nas.aliyuncs.com:/`, mountDir: "/mnt/all-files" }],
+      },
     });
     expect(inputsOf(resources, "V3Function", "all-inner").vpcConfig).toBeUndefined();
   });

@@ -37,14 +37,26 @@ export const TABLE: MockTable = {
   "alicloud:ots/instance:Instance": named("name"),
   "alicloud:ots/table:Table": named("tableName"),
   "alicloud:kms/secret:Secret": named("secretName"),
+  "alicloud:vpc/network:Network": named("vpcName"),
+  "alicloud:vpc/switch:Switch": { id: (name) => `vsw-${name}`, outputs: () => ({}) },
+  "alicloud:ecs/securityGroup:SecurityGroup": { id: (name) => `sg-${name}`, outputs: () => ({}) },
   "alicloud:nas/fileSystem:FileSystem": named("description"),
   "alicloud:nas/accessGroup:AccessGroup": named("accessGroupName"),
   "alicloud:nas/accessRule:AccessRule": named("accessGroupName"),
-  "alicloud:nas/mountTarget:MountTarget": named("fileSystemId", () => ({
-    mountTargetDomain: `fs.${REGION}.nas.aliyuncs.com`,
+  "alicloud:nas/mountTarget:MountTarget": named("fileSystemId", (name) => ({
+    mountTargetDomain: `${name}.${REGION}.nas.aliyuncs.com`,
   })),
   "alicloud:cms/alarm:Alarm": named("name"),
   "pulumi:providers:alicloud": named("region"),
+};
+
+/** What the provider answers when it is asked. */
+const ANSWERS = {
+  "alicloud:fc/getZones:getZones": {
+    id: "zones",
+    ids: [`${REGION}-h`, `${REGION}-i`],
+    zones: [{ id: `${REGION}-h` }, { id: `${REGION}-i` }],
+  },
 };
 
 /** Everything a program registers on this cloud, in the order it was registered. */
@@ -52,7 +64,7 @@ export async function deploy(
   declare: (cloud: Cloud) => unknown,
   settings: Partial<AlicloudSettings> = {},
 ): Promise<readonly RegisteredResource[]> {
-  const { mocks, watch, resources } = typedMocks(TABLE);
+  const { mocks, watch, resources } = typedMocks(TABLE, ANSWERS);
   await pulumi.runtime.setMocks(mocks, "shop", "prod", false);
   pulumi.runtime.setAllConfig({ "shop:token": "s3cret" }, ["shop:token"]);
   await pulumi.runtime.runInPulumiStack(async () => {
@@ -90,8 +102,6 @@ export function inputsOf(resources: readonly RegisteredResource[], type: string,
 export const ofType = (resources: readonly RegisteredResource[], type: string): readonly RegisteredResource[] =>
   resources.filter((one) => one.type.endsWith(`:${type}`));
 
-/** The files of the zip that a code object uploads. */
-export const unzipped = (source: string): Readonly<Record<string, Uint8Array>> => unzipSync(readFileSync(source));
 /** What each function may do, by its logical name. */
 export const policiesOf = (resources: readonly RegisteredResource[]): Readonly<Record<string, PolicyDocument>> =>
   Object.fromEntries(
@@ -101,3 +111,5 @@ export const policiesOf = (resources: readonly RegisteredResource[]): Readonly<R
     ]),
   );
 
+/** The files of the zip that a code object uploads. */
+export const unzipped = (source: string): Readonly<Record<string, Uint8Array>> => unzipSync(readFileSync(source));

@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
 import * as pulumi from "@pulumi/pulumi";
 import { type KubernetesSettings, kubernetes } from "../../../lib/clouds/kubernetes/index.ts";
 import type { Cloud } from "../../../lib/parts/cloud.ts";
 import { type MockTable, type RegisteredResource, typedMocks } from "../../../lib/program/mocks.ts";
+import { tool } from "../tools.ts";
 
 /** An object's id is where it is. */
 const object: MockTable[string] = {
@@ -41,12 +41,6 @@ const TABLE: MockTable = {
 
 /** Not to be found in anything but Secrets and providers. */
 export const SECRET_KEY = "the-stores-secret-key";
-
-/** A program that fits into the address it is fetched from. */
-export const tool = (text: string) => ({
-  url: `data:application/octet-stream,${text}`,
-  sha256: createHash("sha256").update(text).digest("hex"),
-});
 
 const SETTINGS: KubernetesSettings = {
   nats: { url: "nats://nats.nats.svc.cluster.local:4222" },

@@ -279,7 +279,7 @@ export const service: Service = {
   },
   invokes: {
     "alicloud:index/getAccount:getAccount": () => ({ id: ACCOUNT }),
-    "alicloud:index/getZones:getZones": () => ({
+    "alicloud:fc/getZones:getZones": () => ({
       id: "zones",
       ids: [`${REGION}-h`, `${REGION}-i`],
       zones: [{ id: `${REGION}-h` }, { id: `${REGION}-i` }],

@@ -2,18 +2,32 @@ import type { Part } from "../../../parts/part.ts";
 import type { FunctionPlan, PartPlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { formatBytes } from "../../../shared/size.ts";
+import { checkTriggers } from "./check-triggers.ts";
 import type { AlicloudSettings } from "./shared.ts";
 import { DEFAULT_TOOLS } from "./tools.ts";
 
 /** https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/configure-environment-variables */
 const ENVIRONMENT_BYTES = 4096;
 
-/** What only this cloud refuses, and no bound in its support data can say. */
-export const checkAlicloud = (
+/**
+ * What only this cloud refuses, and no bound in its support data can say.
+ *
+ * @param parts what is to be checked now
+ * @param all the stack's parts on this cloud, those included
+ */
+export function checkAlicloud(
   settings: AlicloudSettings,
   parts: readonly Part[],
+  all: readonly Part[],
   find: (name: string) => PartPlan | undefined,
-): readonly Problem[] => parts.flatMap(({ plan }) => checkPart(settings, plan, find));
+): readonly Problem[] {
+  const names = new Set(parts.map(({ name }) => name));
+  const plans = all.map(({ plan }) => plan);
+  return [
+    ...parts.flatMap(({ plan }) => checkPart(settings, plan, find)),
+    ...checkTriggers(plans, (name) => names.has(name)),
+  ];
+}
 
 function checkPart(
   settings: AlicloudSettings,
@@ -32,6 +46,7 @@ function checkPart(
             allowed: `${Object.keys(DEFAULT_TOOLS).join(", ")}, and what the cloud's settings name`,
           })),
         ...checkEnvironment(plan, find),
+        ...checkMounts(plan, find),
         ...checkGpu(plan),
       ];
     case "monitor":
@@ -91,6 +106,20 @@ function checkGpu({ name, program }: FunctionPlan): readonly Problem[] {
       allowed,
     }));
 }
+
+/** What may be written is the mount target's matter, and that of a file system of the user's is theirs. */
+const checkMounts = ({ name, links }: FunctionPlan, find: (name: string) => PartPlan | undefined) =>
+  Object.entries(links).flatMap(([link, { part, actions }]): readonly Problem[] => {
+    const plan = find(part);
+    if (plan?.kind !== "volume" || plan.existing === undefined || actions.includes("volume.write")) return [];
+    return [
+      {
+        path: `${name}.links.${link}`,
+        message: `"${part}" is a file system you have, whose mount target says what may be written: nothing here can make it read-only`,
+        allowed: `mount(volume) without readOnly, with the domain of a mount target that only reads`,
+      },
+    ];
+  });
 
 /** With each name as long as its rule allows: what fits now fits whatever the stack is called. */
 function checkEnvironment(plan: FunctionPlan, find: (name: string) => PartPlan | undefined): readonly Problem[] {

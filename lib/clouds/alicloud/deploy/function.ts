@@ -21,6 +21,7 @@ import type { Site } from "./shared.ts";
 import { taskAddress } from "./task.ts";
 import { toolLayers } from "./tools.ts";
 import { triggers } from "./trigger.ts";
+import { readOnlyServer } from "./volume.ts";
 
 const MB = 2 ** 20;
 
@@ -142,9 +143,10 @@ function mountsOf(site: Site, scope: Scope, { links }: FunctionPlan) {
   const volumes = Object.values(links).filter(({ part }) => scope.plan(part).kind === "volume");
   if (volumes.length === 0) return {};
   const { vpc, vswitch, securityGroup } = site.network;
-  const mountPoints = volumes.map(({ part }) => {
-    const { server, path } = scope.part(part).address;
-    return { serverAddr: server!, mountDir: path! };
+  const mountPoints = [...new Set(volumes.map(({ part }) => part))].map((volume) => {
+    const { server, path } = scope.part(volume).address;
+    const isWritten = volumes.some(({ part, actions }) => part === volume && actions.includes("volume.write"));
+    return { serverAddr: isWritten ? server! : readOnlyServer(site, scope, volume), mountDir: path! };
   });
   return {
     vpcConfig: { vpcId: vpc, vswitchIds: [vswitch], securityGroupId: securityGroup },

@@ -277,17 +277,19 @@ export class Site {
         },
         this.shared,
       );
-      const zone = alicloud.getZonesOutput({ availableResourceCreation: "VSwitch" }, { provider: this.provider });
+      // Function Compute is not in every zone. https://www.alibabacloud.com/help/en/functioncompute/vswitch-is-in-unsupported-zone
+      const { zones } = alicloud.fc.getZonesOutput({}, { provider: this.provider });
       const vswitch = this.make(
         alicloud.vpc.Switch,
         `${this.name}-network-switch`,
         {
           vpcId: vpc.id,
           cidrBlock: NETWORK,
-          zoneId: zone.zones.apply((zones) => zones[0]!.id),
+          zoneId: zones.apply((known) => known[0]!.id),
           tags: this.tags("network"),
         },
-        this.shared,
+        // The first zone may be another one tomorrow: what is there stays where it is.
+        { ...this.shared, ignoreChanges: ["zoneId"] },
       );
       const group = this.make(
         alicloud.ecs.SecurityGroup,
@@ -301,6 +303,11 @@ export class Site {
       );
       return { vpc: vpc.id, vswitch: vswitch.id, securityGroup: group.id, cidr: NETWORK };
     });
+  }
+
+  /** The network's mount target of a volume that nobody writes through; made when first asked for. */
+  readOnlyMount(volume: string, make: () => pulumi.Output<string>): pulumi.Output<string> {
+    return this.#once(`read-only mount of ${volume}`, make);
   }
 
   #once<Value>(name: string, make: () => Value): Value {

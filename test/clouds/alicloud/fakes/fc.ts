@@ -1,6 +1,8 @@
-import { createHash, randomUUID } from "node:crypto";
-import { OpenApiUtil } from "@alicloud/openapi-core";
-import { type FakeAnswer, type FakeRequest, FakeServer, isToken, KEYS, type Keys } from "./server.ts";
+import { randomUUID } from "node:crypto";
+import { openApiError as error, isSigned } from "./open-api.ts";
+import { type FakeAnswer, type FakeRequest, FakeServer, KEYS, type Keys } from "./server.ts";
+
+const VERSION = "2023-03-30";
 
 /** A function as the service knows it. */
 export interface FakeFunction {
@@ -63,7 +65,7 @@ export class FakeFc {
   }
 
   async #answer(request: FakeRequest): Promise<FakeAnswer> {
-    if (!isSigned(request)) return error(403, "SignatureNotMatch");
+    if (!isSigned(request, VERSION)) return error(403, "SignatureNotMatch");
     if (this.server.forbids(request)) return error(403, "AccessDenied");
     const [, name = "", rest = ""] = /^\/2023-03-30\/functions\/([^/]+)\/(.+)$/.exec(request.path) ?? [];
     const found = this.functions.get(decodeURIComponent(name));
@@ -153,25 +155,3 @@ export class FakeFc {
       : error(404, "AsyncTaskNotFound");
   }
 }
-
-function isSigned({ method, path, query, headers, body }: FakeRequest): boolean {
-  if (!isToken(headers["x-acs-security-token"]) || headers["x-acs-version"] !== "2023-03-30") return false;
-  const payload = createHash("sha256").update(body).digest("hex");
-  if (headers["x-acs-content-sha256"] !== payload) return false;
-  const request = { method, pathname: path, query, headers };
-  const { accessKeyId, accessKeySecret } = KEYS;
-  const wanted = OpenApiUtil.getAuthorization(
-    request as never,
-    "ACS3-HMAC-SHA256",
-    payload,
-    accessKeyId,
-    accessKeySecret,
-  );
-  return headers.authorization === wanted;
-}
-
-const error = (status: number, code: string): FakeAnswer => ({
-  status,
-  headers: { "content-type": "application/json" },
-  body: JSON.stringify({ Code: code, Message: code, RequestId: "r" }),
-});

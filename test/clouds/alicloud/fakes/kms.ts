@@ -15,6 +15,7 @@ export class FakeKms {
 
   #answer(request: FakeRequest): FakeAnswer {
     if (!isSigned(request, "2016-01-20")) return error(400, "SignatureDoesNotMatch");
+    if (this.server.forbids(request)) return error(403, "Forbidden.RAM");
     const { "x-acs-action": action } = request.headers;
     const isCall = (request.method === "POST" || request.method === "GET") && request.path === "/";
     if (!isCall || action !== "GetSecretValue") return error(400, "UnsupportedOperation");

@@ -1,11 +1,10 @@
 import { createHash } from "node:crypto";
 import { OpenApiUtil } from "@alicloud/openapi-core";
-import { type FakeAnswer, type FakeRequest, KEYS } from "./server.ts";
+import { type FakeAnswer, type FakeRequest, isToken, KEYS } from "./server.ts";
 
 /** Whether a request of that version of an API is signed as the vendor's own client signs it. */
 export function isSigned({ method, path, query, headers, body }: FakeRequest, version: string): boolean {
-  const isKnown = headers["x-acs-security-token"]?.startsWith(KEYS.securityToken);
-  if (!isKnown || headers["x-acs-version"] !== version) return false;
+  if (!isToken(headers["x-acs-security-token"]) || headers["x-acs-version"] !== version) return false;
   const payload = createHash("sha256").update(body).digest("hex");
   if (headers["x-acs-content-sha256"] !== payload) return false;
   const request = { method, pathname: path, query, headers };

@@ -1,5 +1,5 @@
 import { createHmac } from "node:crypto";
-import { type FakeAnswer, type FakeRequest, FakeServer, KEYS } from "./server.ts";
+import { type FakeAnswer, type FakeRequest, FakeServer, isToken, KEYS } from "./server.ts";
 
 interface StoredLine {
   /** Seconds since 1970. */
@@ -44,6 +44,7 @@ export class FakeSls {
 
   #answer(request: FakeRequest): FakeAnswer {
     if (!isSigned(request)) return error(401, "SignatureNotMatch");
+    if (this.server.forbids(request)) return error(403, "Unauthorized");
     if (request.path !== `/logstores/${this.#store}`) return error(404, "LogStoreNotExist");
     const { type, from, to, query = "", line = "100", offset = "0", reverse = "false" } = request.query;
     const isWindow = /^\d+$/.test(from ?? "") && /^\d+$/.test(to ?? "") && Number(from) < Number(to);
@@ -94,7 +95,7 @@ const toRow = ({ time, topic, message }: StoredLine) => ({
 
 /** https://www.alibabacloud.com/help/en/sls/developer-reference/request-signatures */
 function isSigned({ method, path, query, headers }: FakeRequest): boolean {
-  if (headers["x-acs-security-token"] !== KEYS.securityToken || headers["x-log-apiversion"] !== "0.6.0") return false;
+  if (!isToken(headers["x-acs-security-token"]) || headers["x-log-apiversion"] !== "0.6.0") return false;
   const canonical = Object.keys(headers)
     .filter((name) => name.startsWith("x-log-") || name.startsWith("x-acs-"))
     .sort()
