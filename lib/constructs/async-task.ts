@@ -22,6 +22,9 @@ export type AsyncTaskArgs<H> = ConstructArgs & AlarmArgs & TaskSpec<H>;
  *     events ─┴▶ dispatch ─▶ queued ─▶ work ─┬▶ onSuccess
  *                                            └▶ failures, onFailure
  *
+ * When a deploy changes the code, an attempt that runs finishes on the code it began with; the next attempt, and every
+ * run that waits, takes the new code; a run whose task is gone waits until it is back.
+ *
  * @example
  * const resize = new AsyncTask("resize", {
  *   cloud,

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import { type LocalSession, startDev } from "../../lib/clouds/local/dev.ts";
@@ -111,6 +112,40 @@ test("saved code runs from the next call on; what runs finishes on the old; brok
   await expect.poll(() => run(`e${events.length}`), { timeout: 10_000 }).toBe('"work four"');
   await run("f");
   await expect.poll(told).toContain("f the hook two");
+});
+
+test("the next attempt and every run that waits take the new code; a run whose task is gone waits until it is back", async () => {
+  const { start, home, save, hears } = workshop();
+  const failing = (version: string) =>
+    work(version).replace("return ", `if (payload?.gate) throw new Error("work ${version} fails");\n  return `);
+  const behavior = 'concurrency: 1, backoff: { first: "1 second", factor: 1, longest: "1 second" },';
+  const program = PROGRAM.replace("cloud,", `cloud, ${behavior}`);
+  save("index.ts", program);
+  save("work.ts", failing("one"));
+  const { tasks } = await start();
+  const gate = join(home, "gate");
+  await tasks.submit("work", { gate }, { id: "a" });
+  await expect.poll(async () => (await tasks.get("work", "a"))?.status).toBe("running");
+  await tasks.submit("work", {}, { id: "waits" });
+  save("work.ts", work("two"));
+  await hears("code.changed", 1);
+  writeFileSync(gate, "");
+  expect(await tasks.wait("work", "a")).toMatchObject({
+    resultPreview: '"work two"',
+    attempts: [{ error: { message: "work one fails" } }, expect.not.objectContaining({ error: expect.anything() })],
+  });
+  expect(await tasks.wait("work", "waits")).toMatchObject({ resultPreview: '"work two"', attempts: [{}] });
+
+  await tasks.submit("work", {}, { id: "later", delay: "2 seconds" });
+  save("index.ts", program.replaceAll('"work"', '"other"'));
+  await hears("plan.changed", 1);
+  await expect(tasks.get("work", "later")).rejects.toThrow('there is no task "work"');
+  save("work.ts", work("three"));
+  await hears("code.changed", 3);
+  await pause(3000);
+  save("index.ts", program);
+  await hears("plan.changed", 2);
+  expect(await tasks.wait("work", "later")).toMatchObject({ status: "succeeded", resultPreview: '"work three"' });
 });
 
 test("a program that is edited is another plan: parts come and go, data stays", async () => {

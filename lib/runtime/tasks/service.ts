@@ -295,6 +295,11 @@ export class TaskService implements TaskClient {
    */
   async recover(): Promise<void> {
     await this.#caretaker.recover();
+    this.redefined();
+  }
+
+  /** Definitions came, or changed: what waits may start now, whose time came while its task was not there. */
+  redefined(): void {
     for (const task of this.#world.definitions.keys()) this.#admission.request(task);
     this.#schedule(this.#world.clock.now());
   }

@@ -181,7 +181,10 @@ export class LocalHost implements LocalView {
     this.#triggers.define(plan.parts);
     this.#monitors.define(plan.parts);
     if (before === undefined) await this.#begin();
-    else if (!isDeepStrictEqual(before, plan)) this.#tell({ type: "plan.changed", plan });
+    else if (!isDeepStrictEqual(before, plan)) {
+      this.tasks.redefined();
+      this.#tell({ type: "plan.changed", plan });
+    }
     await this.#dropFolder?.refresh();
     this.#agenda.wake();
   }
