@@ -1,4 +1,5 @@
 import * as kubernetes from "@pulumi/kubernetes";
+import { Config, interpolate } from "@pulumi/pulumi";
 
 /*
  * What a cluster needs before the other stacks can go there, for who has none of it: KEDA, NATS with JetStream and, for
@@ -6,6 +7,8 @@ import * as kubernetes from "@pulumi/kubernetes";
  */
 const release = (name: string, args: Omit<kubernetes.helm.v3.ReleaseArgs, "createNamespace" | "atomic">) =>
   new kubernetes.helm.v3.Release(name, { name, createNamespace: true, atomic: true, ...args });
+
+const config = new Config("millrace");
 
 /** https://keda.sh/docs/latest/deploy/#helm */
 release("keda", {
@@ -15,21 +18,35 @@ release("keda", {
   repositoryOpts: { repo: "https://kedacore.github.io/charts" },
 });
 
+const natsNamespace = new kubernetes.core.v1.Namespace("nats", { metadata: { name: "nats" } });
+
+/** Whoever knows it may do all that pods of ours do there. In quotes, or NATS might take it for a number. */
+const natsToken = new kubernetes.core.v1.Secret("nats-token", {
+  metadata: { name: "nats-token", namespace: natsNamespace.metadata.name },
+  stringData: { token: interpolate`"${config.requireSecret("natsToken")}"` },
+});
+
 /** Delays want NATS 2.12 or later. https://github.com/nats-io/k8s/tree/main/helm/charts/nats */
 release("nats", {
-  namespace: "nats",
+  namespace: natsNamespace.metadata.name,
   chart: "nats",
-  version: "1.2.8",
+  version: "2.14.2",
   repositoryOpts: { repo: "https://nats-io.github.io/k8s/helm/charts/" },
   values: {
     config: {
       cluster: { enabled: true, replicas: 3 },
       jetstream: { enabled: true, fileStore: { enabled: true, pvc: { enabled: true, size: "20Gi" } } },
+      merge: { authorization: { token: "<< $TOKEN >>" } },
     },
-    container: { image: { tag: "2.15.2-alpine" } },
-    // KEDA asks there how much waits.
-    service: { ports: { monitor: { enabled: true } } },
-    promExporter: { enabled: true },
+    container: {
+      env: { TOKEN: { valueFrom: { secretKeyRef: { name: natsToken.metadata.name, key: "token" } } } },
+    },
+    // Copies on one node would go together.
+    podTemplate: {
+      topologySpreadConstraints: { "kubernetes.io/hostname": { maxSkew: 1, whenUnsatisfiable: "ScheduleAnyway" } },
+    },
+    // What alarms are made of.
+    promExporter: { enabled: true, podMonitor: { enabled: config.get("alarms") === "prometheus-operator" } },
   },
 });
 
