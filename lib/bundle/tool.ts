@@ -24,6 +24,24 @@ export type ToolSource = {
     }
 );
 
+/** Static builds, for who names none: old ones. */
+export const DEFAULT_TOOLS: Readonly<Record<string, ToolSource>> = {
+  ffmpeg: {
+    package: "@ffmpeg-installer/linux-x64@4.1.0",
+    file: "ffmpeg",
+    sha256: "6d0c625dbd3f604ed2618981ba6fee7e29678855ab741d654cfc9effb0226624",
+  },
+  ffprobe: {
+    package: "@ffprobe-installer/linux-x64@5.2.0",
+    file: "ffprobe",
+    sha256: "576c21674291ec1948d507ea8ab0d78eb6621a0be8c6f1a6db0f50c5fcb1e0f9",
+  },
+};
+
+/** Where a tool comes from, as the user says or by default; nothing if nobody said. */
+export const toolSource = (name: string, tools: Readonly<Record<string, ToolSource>> = {}): ToolSource | undefined =>
+  [tools, DEFAULT_TOOLS].find((known) => Object.hasOwn(known, name))?.[name];
+
 /**
  * A program as `bin/<name>` in a zip; fetched once, then kept in the folder under its checksum.
  *

@@ -6,10 +6,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { unzipSync } from "fflate";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { toolArchive } from "../../lib/bundle/tool.ts";
+import { DEFAULT_TOOLS, toolArchive, toolSource } from "../../lib/bundle/tool.ts";
 
 const PROGRAM = Buffer.from("#!/bin/sh\necho 1\n");
 const sha256 = createHash("sha256").update(PROGRAM).digest("hex");
+
+describe("where a tool comes from", () => {
+  const mine = { url: "https://example.com/ffmpeg", sha256 };
+  it("is said by the user, else known for some; of others nobody says it", () => {
+    expect(toolSource("ffmpeg", { ffmpeg: mine })).toBe(mine);
+    expect(toolSource("ffmpeg")).toBe(DEFAULT_TOOLS.ffmpeg);
+    for (const name of ["pandoc", "constructor", "toString"]) expect(toolSource(name, {})).toBeUndefined();
+  });
+});
 
 describe("a tool", () => {
   let folder: string;

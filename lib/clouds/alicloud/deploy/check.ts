@@ -1,10 +1,10 @@
+import { DEFAULT_TOOLS, toolSource } from "../../../bundle/tool.ts";
 import type { Part } from "../../../parts/part.ts";
 import type { FunctionPlan, PartPlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { formatBytes } from "../../../shared/size.ts";
 import { checkTriggers } from "./check-triggers.ts";
 import type { AlicloudSettings } from "./shared.ts";
-import { DEFAULT_TOOLS } from "./tools.ts";
 
 /** https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/configure-environment-variables */
 const ENVIRONMENT_BYTES = 4096;
@@ -39,7 +39,7 @@ function checkPart(
     case "function":
       return [
         ...plan.tools
-          .filter((tool) => !(tool in DEFAULT_TOOLS) && !tools?.[tool] && existing?.layers?.[tool] === undefined)
+          .filter((tool) => (toolSource(tool, tools) ?? existing?.layers?.[tool]) === undefined)
           .map((tool) => ({
             path: `${plan.name}.tools`,
             message: `nobody says where "${tool}" comes from: alicloud({ tools: { "${tool}": { url, sha256 } } })`,

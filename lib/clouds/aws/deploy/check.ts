@@ -1,3 +1,4 @@
+import { DEFAULT_TOOLS, toolSource } from "../../../bundle/tool.ts";
 import type { Part } from "../../../parts/part.ts";
 import type { FunctionPlan, MonitorPlan, PartKind, PartPlan, QueuePlan, SourcePlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
@@ -5,7 +6,6 @@ import { formatBytes } from "../../../shared/size.ts";
 import type { EndpointService } from "./network.ts";
 import type { AwsSettings } from "./shared.ts";
 import { checkPrograms, isContained } from "./sidecar.ts";
-import { DEFAULT_TOOLS } from "./tools.ts";
 import { LEAST_AT_ONCE, mostAtOnce } from "./trigger.ts";
 import { EXISTING_VOLUME } from "./volume.ts";
 
@@ -67,8 +67,8 @@ const checkLogDays = ({ logDays = 30 }: AwsSettings): readonly Problem[] =>
         },
       ];
 
-function checkTools({ tools = {}, existing }: AwsSettings, plan: FunctionPlan): readonly Problem[] {
-  const isKnown = (tool: string) => tool in DEFAULT_TOOLS || tools[tool] || existing?.layers?.[tool] !== undefined;
+function checkTools({ tools, existing }: AwsSettings, plan: FunctionPlan): readonly Problem[] {
+  const isKnown = (tool: string) => toolSource(tool, tools) ?? existing?.layers?.[tool];
   return plan.tools
     .filter((tool) => !isKnown(tool))
     .map((tool) => ({

@@ -1,10 +1,10 @@
+import { DEFAULT_TOOLS, toolSource } from "../../../bundle/tool.ts";
 import type { Part } from "../../../parts/part.ts";
 import type { AlarmPlan, FunctionPlan, MonitorPlan, PartKind, PartPlan, VolumePlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { failureQueue } from "./monitor.ts";
 import { checkPrograms } from "./program.ts";
 import type { KubernetesSettings } from "./shared.ts";
-import { DEFAULT_TOOLS } from "./tools.ts";
 
 type Find = (name: string) => PartPlan | undefined;
 
@@ -108,7 +108,7 @@ function checkBucket({ store }: KubernetesSettings, plan: PartPlan & { readonly 
 
 const checkTools = ({ tools }: KubernetesSettings, plan: FunctionPlan): readonly Problem[] =>
   plan.tools
-    .filter((tool) => !Object.hasOwn(DEFAULT_TOOLS, tool) && !tools?.[tool])
+    .filter((tool) => toolSource(tool, tools) === undefined)
     .map((tool) => ({
       path: `${plan.name}.tools`,
       message: `nobody says where "${tool}" comes from: kubernetes({ tools: { "${tool}": { url, sha256 } } })`,
