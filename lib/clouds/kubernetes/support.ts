@@ -28,7 +28,8 @@ const RBAC = {
 };
 const KEDA = {
   source: "https://keda.sh/docs/latest/scalers/nats-jetstream/",
-  verified: "a real API server (1.36) takes the ScaledObject by KEDA's own definition (2.21); nothing was scaled",
+  verified:
+    "a real API server (1.36) takes the ScaledObject by KEDA's own definition (2.21); the scaler's source was read, nothing was scaled",
 };
 const CONSUMER = { source: "https://docs.nats.io/nats-concepts/jetstream/consumers", verified: SERVER };
 const STREAM = { source: "https://docs.nats.io/nats-concepts/jetstream/streams", verified: SERVER };
@@ -41,7 +42,7 @@ const S3 = {
 };
 const RULE = {
   source: "https://github.com/nats-io/prometheus-nats-exporter",
-  verified: "unverified: the exporter's names of its numbers",
+  verified: "the source of the exporter and of NATS' chart was read; no rule was evaluated",
 };
 const MILLRACE = { source: "Millrace's core, the same on every cloud", verified: "on the local cloud" };
 
@@ -95,7 +96,7 @@ export const support: Support = {
       options: {
         links: {
           level: "added",
-          how: "addresses; all pods have the stack's keys of NATS and the store, rights in the cluster only keepers",
+          how: "addresses; all pods have the stack's keys of NATS and the store, and may do there what any of them may; rights in the cluster have only keepers",
           ...RBAC,
         },
         timeout: { level: "added", how: "kept by our entry", ...MILLRACE, min: 1 },
@@ -151,7 +152,7 @@ export const support: Support = {
       options: {
         timeout: {
           level: "added",
-          how: "kept by our entry; activeDeadlineSeconds is 5 minutes and the grace longer",
+          how: "kept by our entry, from when the Job is made: a wait for Kueue or for a node counts; activeDeadlineSeconds is 5 minutes and the grace longer",
           ...JOB,
           ...{ min: 1, max: DAY, step: 1 },
         },
@@ -178,7 +179,7 @@ export const support: Support = {
         expires: { level: "added", how: "checked when the run is due to start", ...MILLRACE, min: 1 },
         retention: {
           level: "added",
-          how: "rows of the task table; the Job itself goes after a day, by its ttlSecondsAfterFinished",
+          how: "rows of the task table; the Job itself, its pod and its log go after a day, by ttlSecondsAfterFinished: until then they take room in etcd",
           ...JOB,
           min: 1,
         },
@@ -258,7 +259,7 @@ export const support: Support = {
   sources: {
     "bucket.created": {
       level: "added",
-      how: "the store's notifications through NATS where you name their subject; else a listing once a minute, with a journal of what was seen",
+      how: "the store's notifications through NATS where you name their subject, kept for 14 days; else a listing once a minute, of what came since the function was set up, with a journal of what was seen: a pod is always there for it",
       ...S3,
     },
     "queue.received": { level: "native", how: "a durable JetStream consumer, KEDA scales by what waits", ...KEDA },
