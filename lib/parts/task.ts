@@ -1,6 +1,7 @@
 import type { HandlerId } from "../handlers/index.ts";
 import type { FunctionInvoked, SourceEvent } from "../runtime/events.ts";
 import type { Handler } from "../runtime/handler.ts";
+import type { TaskDefinition } from "../runtime/tasks/definition.ts";
 import type { Envelope } from "../runtime/tasks/envelope.ts";
 import type { Duration } from "../shared/duration.ts";
 import type { Code } from "./code.ts";
@@ -109,6 +110,19 @@ export function taskPlan(names: PartNames, spec: AnyTaskSpec, units: Units) {
     ),
   };
 }
+
+/**
+ * Of the plan what the task's core asks for, deployed. Its runs are kept under the stem: they are found again when the
+ * construct is renamed with its id kept.
+ */
+export const taskDefinition = (plan: TaskPlan): TaskDefinition => {
+  const { stem, timeout, grace, attempts, backoff, concurrency, expires, retention, onSuccess, onFailure } = plan;
+  return {
+    ...{ name: stem, timeout, grace, attempts, backoff, retention, onSuccess, onFailure },
+    ...(concurrency !== undefined && { concurrency }),
+    ...(expires !== undefined && { expires }),
+  };
+};
 
 /** What every task takes beside its handler: whoever passes it on takes the same. */
 export const BEHAVIOR_OPTIONS = {

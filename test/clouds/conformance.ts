@@ -56,7 +56,7 @@ export interface CloudSubject {
 const echo = code<{ handler: (event: unknown, context: unknown) => Promise<unknown> }>(
   new URL("./alicloud/functions/echo.ts", import.meta.url),
 );
-const handler = { handler: echo } as never;
+const handler = { handler: echo } as object;
 
 /** One of every part, with every source and every action. */
 class Everything extends Construct {
@@ -84,7 +84,7 @@ class Everything extends Construct {
     const told = { onSuccess: echo, onFailure: dead };
     this.runs = this.task("runs", { ...handler, timeout: "10 minutes", ...told } as never);
     this.tried = this.#oneFunctionForEachAction();
-    this.function("bare", handler);
+    this.function("bare", handler as never);
     this.monitor("alarms", { alarms: [{ part: this.runs, metric: "failures", above: 0 }] });
     this.build();
   }
@@ -167,6 +167,12 @@ export function testCloud({ name, deploy, ...subject }: CloudSubject): void {
       expect(text).toEqual(linesOf(resources));
     });
 
+    it("the runs of a task whose construct is renamed are found again: they lie under its id", () => {
+      const { MILLRACE_LINK_it: link = "{}" } = subject.environmentOf(renamed, "later-task-read");
+      const { part, definition } = JSON.parse(link) as Readonly<Record<string, string>>;
+      expect({ part, name: JSON.parse(definition!).name }).toEqual({ part: "later-runs", name: "all-runs" });
+    });
+
     it("what the user has already is used by its name, and not made", () => {
       const text = JSON.stringify(addresses["all-mine"]);
       expect(text).toContain("a-bucket-of-mine");
@@ -180,7 +186,7 @@ export function testCloud({ name, deploy, ...subject }: CloudSubject): void {
     });
 
     it("everything that can be labelled says its project, stack and part", () => {
-      const labels = resources.flatMap((resource) => subject.labelsOf(resource) ?? []);
+      const labels = resources.map(subject.labelsOf).filter((one) => one !== undefined);
       expect(labels.length).toBeGreaterThan(10);
       for (const one of labels) {
         const text = JSON.stringify(one);

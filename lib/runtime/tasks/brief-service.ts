@@ -58,6 +58,8 @@ export function briefTaskService(brief: BriefTaskWorld): BriefTaskService {
   const definition = JSON.parse(field(address, "definition")) as TaskDefinition;
   const service = new TaskService({
     definitions: new Map([[definition.name, definition]]),
+    // The part may be called otherwise by now: its runs are kept under the name that does not change.
+    aliases: new Map([[address.part, definition.name]]),
     store: new TableTaskStore({ table, tasks: [definition.name], clock, random: Math.random }),
     platform,
     deliver: (destination, envelope, key) => deliver(brief, destination, envelope, key),

@@ -212,7 +212,7 @@ function taskResources(site: Site, scope: Scope, task: TaskPlan, service: Servic
     case "ots":
       return [site.arn("ots", pulumi.interpolate`instance/${site.tables}/table/${site.taskTable}`)];
     case "oss":
-      return [pulumi.interpolate`acs:oss:*:*:${site.artifacts}/tasks/${task.name}/*`];
+      return [pulumi.interpolate`acs:oss:*:*:${site.artifacts}/tasks/${task.stem}/*`];
     case "mns":
       return names("queue").map((name) => queueArn(site, scope.part(name).id));
     case "fc tasks":

@@ -3,8 +3,8 @@ import type { Scope } from "../../../parts/cloud.ts";
 import { DEFAULTS } from "../../../parts/defaults.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, SchedulePlan, TaskPlan } from "../../../parts/plan.ts";
+import { taskDefinition } from "../../../parts/task.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
-import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
 import { runtimeFile } from "./code.ts";
 import { functionOf } from "./function.ts";
 import { FUNCTION_NAME, keeperName, ownTaskGrants } from "./permissions.ts";
@@ -47,7 +47,7 @@ function addressFields(site: Site, scope: Scope, plan: TaskPlan) {
   return {
     kind: "task",
     part: plan.name,
-    definition: JSON.stringify(definitionOf(plan)),
+    definition: JSON.stringify(taskDefinition(plan)),
     instance: site.tables,
     table: site.taskTable,
     claims: site.artifacts,
@@ -59,16 +59,6 @@ function addressFields(site: Site, scope: Scope, plan: TaskPlan) {
     account: site.account,
     region: site.region,
     logs: pulumi.interpolate`${project}/${store}`,
-  };
-}
-
-/** Of the plan what the task's core asks for. */
-function definitionOf(plan: TaskPlan): TaskDefinition {
-  const { name, timeout, grace, attempts, backoff, concurrency, expires, retention, onSuccess, onFailure } = plan;
-  return {
-    ...{ name, timeout, grace, attempts, backoff, retention, onSuccess, onFailure },
-    ...(concurrency !== undefined && { concurrency }),
-    ...(expires !== undefined && { expires }),
   };
 }
 

@@ -231,7 +231,7 @@ function taskResources(site: Site, scope: Scope, task: TaskPlan, verb: string): 
     case "s3": {
       // A condition on the prefix would not hold for a get, which names none.
       const bucket = pulumi.interpolate`arn:${site.partition}:s3:::${site.artifacts}`;
-      return [verb === "s3:ListBucket" ? bucket : pulumi.interpolate`${bucket}/tasks/${task.name}/*`];
+      return [verb === "s3:ListBucket" ? bucket : pulumi.interpolate`${bucket}/tasks/${task.stem}/*`];
     }
     case "sqs":
       return names("queue").map((name) => scope.part(name).id);

@@ -1,8 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { TaskPlan } from "../../../parts/plan.ts";
+import { taskDefinition } from "../../../parts/task.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
-import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
 import { FUNCTION_NAME, keeperName, machineArn } from "./permissions.ts";
 import type { Site } from "./shared.ts";
 import { isContained } from "./sidecar.ts";
@@ -26,7 +26,7 @@ export function addressFields(site: Site, scope: Scope, plan: TaskPlan) {
   );
   const functions = named("function").map((name) => [name, scope.physicalName(FUNCTION_NAME, name)]);
   return {
-    definition: JSON.stringify(definitionOf(plan)),
+    definition: JSON.stringify(taskDefinition(plan)),
     table: site.taskTable,
     claims: site.artifacts,
     machine: machineArn(site, scope, plan),
@@ -38,15 +38,5 @@ export function addressFields(site: Site, scope: Scope, plan: TaskPlan) {
     account: site.account,
     platform: isContained(plan, scope.plan) ? "fargate" : "lambda",
     logs: workerLogs(scope, plan),
-  };
-}
-
-/** Of the plan what the task's core asks for. */
-function definitionOf(plan: TaskPlan): TaskDefinition {
-  const { name, timeout, grace, attempts, backoff, concurrency, expires, retention, onSuccess, onFailure } = plan;
-  return {
-    ...{ name, timeout, grace, attempts, backoff, retention, onSuccess, onFailure },
-    ...(concurrency !== undefined && { concurrency }),
-    ...(expires !== undefined && { expires }),
   };
 }

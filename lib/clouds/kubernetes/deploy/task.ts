@@ -4,8 +4,8 @@ import type { Scope } from "../../../parts/cloud.ts";
 import { DEFAULTS } from "../../../parts/defaults.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, TaskPlan } from "../../../parts/plan.ts";
+import { taskDefinition } from "../../../parts/task.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
-import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
 import { writeEnvironment } from "../../../shared/environment.ts";
 import { codeOf, runtimeFile } from "./code.ts";
 import { setupJob } from "./errand.ts";
@@ -58,7 +58,7 @@ function addressFields(site: Site, scope: Scope, plan: TaskPlan) {
   return {
     kind: "task",
     part: plan.name,
-    definition: JSON.stringify(definitionOf(plan)),
+    definition: JSON.stringify(taskDefinition(plan)),
     table: scope.physicalName(NATS_NAME, plan.name),
     claims: site.artifacts,
     endpoint: site.endpoint,
@@ -69,16 +69,6 @@ function addressFields(site: Site, scope: Scope, plan: TaskPlan) {
     queues: subjects("queue", (name) => queueAddress(site, scope, name).subject),
     functions: subjects("function", (name) => callSubject(site, scope, name)),
     namespace: site.namespace,
-  };
-}
-
-/** Of the plan what the task's core asks for. */
-function definitionOf(plan: TaskPlan): TaskDefinition {
-  const { name, timeout, grace, attempts, backoff, concurrency, expires, retention, onSuccess, onFailure } = plan;
-  return {
-    ...{ name, timeout, grace, attempts, backoff, retention, onSuccess, onFailure },
-    ...(concurrency !== undefined && { concurrency }),
-    ...(expires !== undefined && { expires }),
   };
 }
 
