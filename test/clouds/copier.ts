@@ -14,9 +14,9 @@ import {
 export class Store extends Construct {
   readonly files: Bucket;
 
-  constructor(name: string, cloud: Cloud) {
+  constructor(name: string, cloud: Cloud, existing?: string) {
     super("Store", name, { cloud });
-    this.files = this.bucket("files");
+    this.files = this.bucket("files", existing === undefined ? {} : { existing });
     this.build();
   }
 }
