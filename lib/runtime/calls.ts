@@ -1,3 +1,6 @@
+import { randomUUID } from "node:crypto";
+import type { Clock } from "./clock.ts";
+import type { FunctionInvoked } from "./events.ts";
 import type { SubmitOptions } from "./tasks/task.ts";
 
 /**
@@ -18,6 +21,30 @@ export const readCall = (value: unknown): FunctionCall | undefined =>
   isObject(value) && value.millrace === "call" && typeof value.id === "string"
     ? (value as unknown as FunctionCall)
     : undefined;
+
+/** A call with an id of its own. */
+export const newCall = (payload: unknown, clock: Clock): FunctionCall => ({
+  millrace: "call",
+  id: randomUUID(),
+  payload,
+  time: new Date(clock.now()).toISOString(),
+});
+
+/**
+ * What a function is called with: a call of ours with its own id, or anybody else's; the envelope of an asynchronous
+ * call's end is one too.
+ *
+ * @param otherwise what is taken of a call that does not say it; its time is ISO 8601
+ */
+export function toFunctionInvoked(
+  value: unknown,
+  otherwise: { readonly requestId: string; readonly now: string },
+): FunctionInvoked {
+  const call = readCall(value);
+  if (!call) return { type: "function.invoked", id: otherwise.requestId, payload: value, time: otherwise.now };
+  const { id, payload, options, time } = call;
+  return { type: "function.invoked", id, payload, ...(options && { options }), time };
+}
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null;

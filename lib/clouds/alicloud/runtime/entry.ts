@@ -1,7 +1,7 @@
-import { type Clock, systemClock } from "../../../runtime/clock.ts";
 import { DeployedFunction } from "../../../runtime/deployed.ts";
 import type { Deployment } from "../../../runtime/deployment.ts";
 import type { Served } from "../../../runtime/serve.ts";
+import { SURROUNDINGS, type Surroundings } from "../../../runtime/surroundings.ts";
 import { readEnvironment } from "../../../shared/environment.ts";
 import type { AlicloudWorld, Credentials } from "./account.ts";
 import { parse, toEvents } from "./events.ts";
@@ -18,22 +18,8 @@ export interface FunctionContext {
 /** What Function Compute calls: bytes in, JSON out. Failures are thrown, so that the service tries again. */
 export type FunctionHandler = (event: Uint8Array, context: FunctionContext) => Promise<Uint8Array>;
 
-/** What is around a function; a test has its own. */
-interface Surroundings {
-  readonly variables: Readonly<Record<string, string | undefined>>;
-  readonly clock: Clock;
-  /** Takes a line of the log. */
-  readonly write: (line: string) => void;
-}
-
-const REAL: Surroundings = {
-  variables: process.env,
-  clock: systemClock,
-  write: (line) => void process.stdout.write(`${line}\n`),
-};
-
 /** Runs a function on Function Compute: called by the bundle when it is loaded. */
-export function start(deployment: Deployment, around: Surroundings = REAL): FunctionHandler {
+export function start(deployment: Deployment, around: Surroundings = SURROUNDINGS): FunctionHandler {
   const environment = readEnvironment(around.variables);
   const region = environment.place.region!;
   return async (event, { requestId, function: { timeout }, credentials }) => {

@@ -1,11 +1,5 @@
-import { readCall } from "../../../runtime/calls.ts";
-import type {
-  BucketCreated,
-  FunctionInvoked,
-  QueueReceived,
-  ScheduleFired,
-  SourceEvent,
-} from "../../../runtime/events.ts";
+import { toFunctionInvoked } from "../../../runtime/calls.ts";
+import type { BucketCreated, QueueReceived, ScheduleFired, SourceEvent } from "../../../runtime/events.ts";
 import { unpackMessage } from "./message-body.ts";
 
 /** What the bytes alone do not say. */
@@ -107,14 +101,6 @@ function toScheduleFired({ triggerTime, triggerName, payload }: TimerEvent, { no
   const time = toIso(triggerTime, now);
   const schedule = payload || triggerName;
   return { type: "schedule.fired", id: `${schedule}/${time}`, schedule, time };
-}
-
-/** A call of ours with its own id, or anybody else's; the envelope of an asynchronous call's end is one too. */
-function toFunctionInvoked(value: unknown, { requestId, now }: EventContext): FunctionInvoked {
-  const call = readCall(value);
-  if (!call) return { type: "function.invoked", id: requestId, payload: value, time: now };
-  const { id, payload, options, time } = call;
-  return { type: "function.invoked", id, payload, ...(options && { options }), time };
 }
 
 /** JSON, or the text where it is none. */

@@ -1,5 +1,4 @@
-import { randomUUID } from "node:crypto";
-import type { FunctionCall } from "../../../runtime/calls.ts";
+import { newCall } from "../../../runtime/calls.ts";
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import type { FunctionInvoker } from "../../../runtime/ports.ts";
 import type { AlicloudWorld } from "./account.ts";
@@ -12,9 +11,7 @@ export function port(address: LinkAddress, world: AlicloudWorld): FunctionInvoke
     async invoke<Result>(payload: unknown): Promise<Result> {
       const name = field(address, "function");
       if (address.bare) return (await functions.call(name, JSON.stringify(payload ?? null))) as Result;
-      const time = new Date(world.clock.now()).toISOString();
-      const call: FunctionCall = { millrace: "call", id: randomUUID(), payload, time };
-      return (await functions.invoke(name, JSON.stringify(call))) as Result;
+      return (await functions.invoke(name, JSON.stringify(newCall(payload, world.clock)))) as Result;
     },
   };
 }

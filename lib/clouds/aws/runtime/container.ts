@@ -5,11 +5,11 @@ import {
   SendTaskSuccessCommand,
   SFNClient,
 } from "@aws-sdk/client-sfn";
-import { type Clock, systemClock } from "../../../runtime/clock.ts";
 import { DeployedFunction } from "../../../runtime/deployed.ts";
 import { type Deployment, field, type LinkAddress, type PortWorld } from "../../../runtime/deployment.ts";
 import { MillraceError, toErrorRecord } from "../../../runtime/errors.ts";
 import { jsonLog } from "../../../runtime/json-log.ts";
+import { SURROUNDINGS, type Surroundings } from "../../../runtime/surroundings.ts";
 import { type AttemptCall, readAttemptCall } from "../../../runtime/tasks/attempt.ts";
 import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
 import type { Outcome } from "../../../runtime/tasks/platform.ts";
@@ -18,12 +18,8 @@ import { type AwsWorld, clientSettings } from "./account.ts";
 import { ask } from "./ask.ts";
 import { toOutput } from "./execution-output.ts";
 
-/** What is around a container's process; a test has its own. */
-interface Surroundings {
-  readonly variables: Readonly<Record<string, string | undefined>>;
-  readonly clock: Clock;
-  /** Takes a line of the log. */
-  readonly write: (line: string) => void;
+/** And how a container's process ends. */
+interface ContainerSurroundings extends Surroundings {
   /** Calls back when the process is told to end. */
   readonly onEnd: (callback: () => void) => void;
   /** Calls back with what nobody caught. */
@@ -32,10 +28,8 @@ interface Surroundings {
   readonly exit: (code: number) => void;
 }
 
-const REAL: Surroundings = {
-  variables: process.env,
-  clock: systemClock,
-  write: (line) => void process.stdout.write(`${line}\n`),
+const REAL: ContainerSurroundings = {
+  ...SURROUNDINGS,
   onEnd: (callback) => void process.once("SIGTERM", callback),
   onCrash: (callback) => void process.once("uncaughtException", callback),
   exit: (code) => void process.stdout.write("", () => process.exit(code)),
@@ -50,7 +44,7 @@ const HANDLERS = 0.9;
  * Works on the one attempt that a Fargate task was started for: called by the bundle when it is loaded. Step Functions
  * hears of it by heartbeats, and at its end how it went. The process ends with 0 if the attempt succeeded, else with 1.
  */
-export async function start(deployment: Deployment, around: Surroundings = REAL): Promise<void> {
+export async function start(deployment: Deployment, around: ContainerSurroundings = REAL): Promise<void> {
   const { clock, write, variables } = around;
   const environment = readEnvironment(variables);
   const { attempt, token, heartbeat } = readVariables(variables);
@@ -91,7 +85,7 @@ const graceOf = (address: LinkAddress): number => (JSON.parse(field(address, "de
 function endOf(
   { deadline }: AttemptCall,
   grace: number,
-  { clock, onEnd }: Surroundings,
+  { clock, onEnd }: ContainerSurroundings,
   fail: (error: unknown) => Promise<void>,
 ) {
   const ending = new AbortController();

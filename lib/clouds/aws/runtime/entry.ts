@@ -1,9 +1,9 @@
-import { type Clock, systemClock } from "../../../runtime/clock.ts";
 import { DeployedFunction } from "../../../runtime/deployed.ts";
 import type { Deployment, PortWorld } from "../../../runtime/deployment.ts";
 import { type ErrorRecord, fromErrorRecord } from "../../../runtime/errors.ts";
 import { jsonLog } from "../../../runtime/json-log.ts";
 import type { Failure, Served } from "../../../runtime/serve.ts";
+import { SURROUNDINGS, type Surroundings } from "../../../runtime/surroundings.ts";
 import { readEnvironment } from "../../../shared/environment.ts";
 import type { AwsWorld } from "./account.ts";
 import { isQueueBatch, toEvents } from "./events.ts";
@@ -19,22 +19,8 @@ export interface LambdaContext {
 /** What Lambda calls: JSON in, JSON out. Failures are thrown, so that the service tries again; those of messages are named. */
 export type LambdaHandler = (event: unknown, context: LambdaContext) => Promise<unknown>;
 
-/** What is around a function; a test has its own. */
-interface Surroundings {
-  readonly variables: Readonly<Record<string, string | undefined>>;
-  readonly clock: Clock;
-  /** Takes a line of the log. */
-  readonly write: (line: string) => void;
-}
-
-const REAL: Surroundings = {
-  variables: process.env,
-  clock: systemClock,
-  write: (line) => void process.stdout.write(`${line}\n`),
-};
-
 /** Runs a function on Lambda: called by the bundle when it is loaded. */
-export function start(deployment: Deployment, around: Surroundings = REAL): LambdaHandler {
+export function start(deployment: Deployment, around: Surroundings = SURROUNDINGS): LambdaHandler {
   const { clock, write } = around;
   const environment = readEnvironment(around.variables);
   const region = environment.place.region!;

@@ -1,11 +1,5 @@
-import { readCall } from "../../../runtime/calls.ts";
-import type {
-  BucketCreated,
-  FunctionInvoked,
-  QueueReceived,
-  ScheduleFired,
-  SourceEvent,
-} from "../../../runtime/events.ts";
+import { toFunctionInvoked } from "../../../runtime/calls.ts";
+import type { BucketCreated, QueueReceived, ScheduleFired, SourceEvent } from "../../../runtime/events.ts";
 import { fromSqs } from "./message.ts";
 
 /** What the event alone does not say. */
@@ -160,14 +154,6 @@ const isScheduled = (value: unknown): value is Scheduled =>
 function toScheduleFired({ schedule, time: due }: Scheduled, { now }: EventContext): ScheduleFired {
   const time = toIso(due, now);
   return { type: "schedule.fired", id: `${schedule}/${time}`, schedule, time };
-}
-
-/** A call of ours with its own id, or anybody else's; the envelope of an asynchronous call's end is one too. */
-function toFunctionInvoked(value: unknown, { requestId, now }: EventContext): FunctionInvoked {
-  const call = readCall(value);
-  if (!call) return { type: "function.invoked", id: requestId, payload: value, time: now };
-  const { id, payload, options, time } = call;
-  return { type: "function.invoked", id, payload, ...(options && { options }), time };
 }
 
 interface Records<Item> {

@@ -1,7 +1,7 @@
-import { type Clock, systemClock } from "../../../runtime/clock.ts";
 import { DeployedFunction } from "../../../runtime/deployed.ts";
 import type { Deployment } from "../../../runtime/deployment.ts";
 import { jsonLog } from "../../../runtime/json-log.ts";
+import { SURROUNDINGS, type Surroundings } from "../../../runtime/surroundings.ts";
 import { readEnvironment } from "../../../shared/environment.ts";
 import { type KubernetesWorld, natsAccess, sharedNats } from "./account.ts";
 import { readFunctionJson } from "./function-json.ts";
@@ -9,25 +9,11 @@ import { FunctionWork } from "./function-work.ts";
 import { answerHealth } from "./health.ts";
 import { Receiver } from "./receiver.ts";
 
-/** What is around a function; a test has its own. */
-export interface FunctionSurroundings {
-  readonly variables: Readonly<Record<string, string | undefined>>;
-  readonly clock: Clock;
-  /** Takes a line of the log. */
-  readonly write: (line: string) => void;
-}
-
-const REAL: FunctionSurroundings = {
-  variables: process.env,
-  clock: systemClock,
-  write: (line) => void process.stdout.write(`${line}\n`),
-};
-
 /**
  * Runs a function until SIGTERM: called by the bundle when it is loaded. At the signal it begins nothing any more, gives
  * back what it has not begun, and ends with 0 once what runs has ended, which the pod's grace has time for.
  */
-export async function start(deployment: Deployment, around: FunctionSurroundings = REAL): Promise<void> {
+export async function start(deployment: Deployment, around: Surroundings = SURROUNDINGS): Promise<void> {
   const { variables, clock, write } = around;
   const environment = readEnvironment(variables);
   const spec = readFunctionJson(variables);

@@ -1,6 +1,5 @@
-import { randomUUID } from "node:crypto";
 import { createInbox, type Msg } from "@nats-io/transport-node";
-import type { FunctionCall } from "../../../runtime/calls.ts";
+import { type FunctionCall, newCall } from "../../../runtime/calls.ts";
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import { type ErrorRecord, fromErrorRecord, MillraceError } from "../../../runtime/errors.ts";
 import type { FunctionInvoker } from "../../../runtime/ports.ts";
@@ -21,10 +20,8 @@ const LONGEST_WAIT = 900;
 /** A function whose calls are messages. */
 export const port = (address: LinkAddress, world: KubernetesWorld): FunctionInvoker => ({
   async invoke<Result>(payload: unknown): Promise<Result> {
-    const time = new Date(world.clock.now()).toISOString();
-    const call: FunctionCall = { millrace: "call", id: randomUUID(), payload, time };
     const wait = Number(address.timeout ?? LONGEST_WAIT);
-    return (await invokeFunction(world, field(address, "subject"), call, wait)) as Result;
+    return (await invokeFunction(world, field(address, "subject"), newCall(payload, world.clock), wait)) as Result;
   },
 });
 

@@ -1,30 +1,17 @@
 import { tmpdir } from "node:os";
-import { type Clock, sleep, systemClock } from "../../../runtime/clock.ts";
+import { type Clock, sleep } from "../../../runtime/clock.ts";
 import { DeployedFunction } from "../../../runtime/deployed.ts";
 import type { Deployment, LinkAddress } from "../../../runtime/deployment.ts";
 import { MillraceError, toErrorRecord } from "../../../runtime/errors.ts";
 import type { Log } from "../../../runtime/handler.ts";
 import { jsonLog } from "../../../runtime/json-log.ts";
+import { SURROUNDINGS, type Surroundings } from "../../../runtime/surroundings.ts";
 import type { AttemptCall } from "../../../runtime/tasks/attempt.ts";
 import type { Task } from "../../../runtime/tasks/task.ts";
 import { type AttemptHost, isUnderWay, reasonToEnd } from "../../../runtime/tasks/worker.ts";
 import { OWN_TASK, readEnvironment } from "../../../shared/environment.ts";
 import { type KubernetesWorld, natsAccess, sharedNats } from "./account.ts";
 import { readAttemptVariable } from "./attempt-variable.ts";
-
-/** What is around a worker; a test has its own. */
-export interface JobSurroundings {
-  readonly variables: Readonly<Record<string, string | undefined>>;
-  readonly clock: Clock;
-  /** Takes a line of the log. */
-  readonly write: (line: string) => void;
-}
-
-const REAL: JobSurroundings = {
-  variables: process.env,
-  clock: systemClock,
-  write: (line) => void process.stdout.write(`${line}\n`),
-};
 
 /** Milliseconds between two tries to reach NATS before the work begins. */
 const AGAIN = 1000;
@@ -37,7 +24,7 @@ const LOOK = 1000;
  * is loaded. At SIGTERM the work is asked to end: it is stopped if that was asked for, and else handed back to be done
  * again, which uses up no attempt.
  */
-export async function start(deployment: Deployment, around: JobSurroundings = REAL): Promise<void> {
+export async function start(deployment: Deployment, around: Surroundings = SURROUNDINGS): Promise<void> {
   const { variables, clock, write } = around;
   // Whatever ends the process before then, the handler's own `process.exit(0)` too, is no success.
   let isReported = false;
