@@ -107,6 +107,8 @@ export interface VerbsWorld {
   port<Kind extends keyof VerbsWorld["addresses"]>(kind: Kind, options?: PortOptions): Promise<Port>;
   /** The platform knows an attempt of this run already, from before. */
   startBefore(id: string): Promise<void>;
+  /** Large payloads and results are gone. */
+  loseClaims(): Promise<void>;
   /** Nothing starts on the platform until the answer is called. */
   breakStarts(): () => void;
   /** Requests that all services have seen so far. */
@@ -198,13 +200,17 @@ const USES: Readonly<Record<AskedAction, Use>> = {
     await Promise.all([1, 2, 3].map(() => port.submit("large", { text: "x".repeat(200_000) })));
     await world.startBefore("again");
     await port.submit("again", { a: 1 });
+    const operator = (await world.port("task")) as TaskController & TaskSubmitter;
+    await operator.submit("gone", { text: "x".repeat(200_000) }, { delay: "1 hour" });
+    await world.loseClaims();
     // A day later nobody has heard of the first ones: whoever takes a turn ends them and tells of it.
     await (await mine({ ahead: DAY })).submit("later", { a: 1 }, { delay: "1 second" });
-    expect(await (await world.port("task")).get("one")).toMatchObject({ error: { kind: "timed-out" } });
+    expect(await operator.get("one")).toMatchObject({ error: { kind: "timed-out" } });
+    expect(await operator.get("gone")).toMatchObject({ error: { kind: "not-found" } });
     const mend = world.breakStarts();
     await port.submit("lost", { text: "x".repeat(50_000) });
     mend();
-    expect(await (await world.port("task")).get("lost")).toMatchObject({ status: "failed" });
+    expect(await operator.get("lost")).toMatchObject({ status: "failed" });
   },
   async "task.read"(world, mine) {
     await (await world.port("task")).submit("seen", { text: "x".repeat(200_000) });
@@ -220,10 +226,15 @@ const USES: Readonly<Record<AskedAction, Use>> = {
     expect(await port.stop("waiting")).toMatchObject({ status: "stopped" });
     await operator.submit("running", { text: "x".repeat(200_000) });
     expect(await port.stop("running")).toMatchObject({ status: "stopping" });
-    await operator.submit("over", { text: "x".repeat(200_000) }, { delay: "1 hour" });
-    await port.stop("over");
-    expect(await port.retry("over")).toMatchObject({ id: "over" });
+    for (const id of ["over", "empty"]) {
+      await operator.submit(id, { text: "x".repeat(200_000) }, { delay: "1 hour" });
+      await port.stop(id);
+    }
+    await port.retry("over");
     expect(await (port as TaskController).get("over")).toMatchObject({ status: "running" });
+    await world.loseClaims();
+    await port.retry("empty");
+    expect(await (port as TaskController).get("empty")).toMatchObject({ error: { kind: "not-found" } });
   },
 };
 

@@ -114,6 +114,7 @@ testVerbs({
       async startBefore(id) {
         fc.tasks.set(`${task.worker}/${taskIdOf({ task: task.part, id, attempt: 1 })}`, { status: "Running" });
       },
+      loseClaims: async () => claims.objects.clear(),
       breakStarts() {
         const worker = fc.functions.get(task.worker!)!;
         fc.functions.delete(task.worker!);
