@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { truncateSync } from "node:fs";
+import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -123,6 +124,87 @@ describe("a bucket of OSS", () => {
     await expect(bucket.put("stream", Readable.from(chunked(bytes)), { ifNoneMatch: "*" })).rejects.toMatchObject({
       kind: "conflict",
     });
+    expect(fake.uploads.size).toBe(0);
+  });
+
+  it("takes any key in every kind of request", async () => {
+    const { bucket, fake } = subject;
+    const key = "a+b %2F100%#?&=;@:$,!'()*~ \"`<>[]{}|^/.././/视频é\u0301🎬.mp4";
+    const other = `${key}2`;
+    const bytes = Buffer.alloc(9 * 2 ** 20, "0123456789abcde");
+    const path = join(subject.world.files, "whole");
+    await writeFile(path, bytes);
+
+    const parts = await bucket.put(key, Readable.from(chunked(bytes)), { ifNoneMatch: "*", metadata: { name: key } });
+    await expect(bucket.put(key, Readable.from(chunked(bytes)), { ifNoneMatch: "*" })).rejects.toMatchObject({
+      kind: "conflict",
+    });
+    const again = await bucket.put(key, Readable.from(chunked(bytes)), { ifMatch: parts.etag });
+    expect(again.key).toBe(key);
+    expect((await bucket.head(key))?.size).toBe(bytes.length);
+    const whole = await bucket.putFile(other, path);
+    expect(whole.size).toBe(bytes.length);
+    await expect(
+      bucket.put(key, Readable.from(chunked(bytes)), { ifMatch: parts.etag + whole.etag }),
+    ).rejects.toThrow();
+    expect((await bucket.list({ prefix: key })).objects.map((one) => one.key)).toEqual([key, other]);
+    expect((await bucket.list({ prefix: key, after: key })).objects.map((one) => one.key)).toEqual([other]);
+    expect(Buffer.compare(await readFile(await bucket.file(key)), bytes)).toBe(0);
+    expect(Buffer.from(await bucket.get(other, { range: [1, 3], ifMatch: whole.etag })).toString()).toBe("123");
+    await bucket.put(key, "short", { ifMatch: again.etag });
+    expect(Buffer.from(await bucket.get(key)).toString()).toBe("short");
+    await bucket.remove(key);
+    await bucket.remove(other);
+    expect([fake.objects.size, fake.uploads.size]).toEqual([0, 0]);
+    const kinds = fake.server.requests.map(({ method, query }) =>
+      [method, ...["uploads", "partNumber", "uploadId", "list-type"].filter((name) => name in query)].join(" "),
+    );
+    expect([...new Set(kinds)].toSorted()).toEqual([
+      "DELETE",
+      "DELETE uploadId",
+      "GET",
+      "GET list-type",
+      "HEAD",
+      "POST uploadId",
+      "POST uploads",
+      "PUT",
+      "PUT partNumber uploadId",
+    ]);
+  });
+
+  it("puts a file in at most 10,000 parts, each as large as that needs", async () => {
+    const { bucket, fake, world } = subject;
+    const path = join(world.files, "sparse");
+    const size = 200_000_000_001;
+    await writeFile(path, "");
+    await truncate(path, size);
+    fake.server.forbids = ({ query }) => query.partNumber === "3";
+    await expect(bucket.putFile("large", path)).rejects.toMatchObject({ kind: "refused" });
+    const [part] = fake.server.requests.filter(({ query }) => query.partNumber === "1");
+    expect(part?.body.length).toBe(Math.ceil(size / 10_000));
+    expect([fake.objects.size, fake.uploads.size]).toEqual([0, 0]);
+  });
+
+  it("puts nothing of a file that becomes shorter meanwhile", async () => {
+    const { bucket, fake, world } = subject;
+    const path = join(world.files, "shrinking");
+    await writeFile(path, Buffer.alloc(40 * 2 ** 20));
+    fake.server.forbids = ({ query }) => {
+      if ("uploads" in query) truncateSync(path, 20 * 2 ** 20);
+      return false;
+    };
+    await expect(bucket.putFile("large", path)).rejects.toMatchObject({ kind: "conflict", message: /became shorter/ });
+    expect([fake.objects.size, fake.uploads.size]).toEqual([0, 0]);
+  });
+
+  it("ends with the first part that is refused, though the stream has nothing more to say", async () => {
+    const { bucket, fake } = subject;
+    async function* stalling() {
+      yield Buffer.alloc(17 * 2 ** 20);
+      await new Promise(() => {});
+    }
+    fake.server.forbids = ({ query }) => "partNumber" in query;
+    await expect(bucket.put("stalled", Readable.from(stalling()))).rejects.toMatchObject({ kind: "refused" });
     expect(fake.uploads.size).toBe(0);
   });
 

@@ -169,6 +169,7 @@ describe.skipIf(!isNode20)("deployed code on Node 20, as Function Compute runs i
     const uploads = buckets.get(bucket)!;
     uploads.objects.set("100%+猫.mp4", {
       bytes: Buffer.from("no video"),
+      size: 8,
       etag: "ABC",
       modified: Date.now(),
       headers: {},

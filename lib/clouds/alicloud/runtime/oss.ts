@@ -124,12 +124,13 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
         ? this.#putWhole(key, body, options)
         : this.#putParts(key, slices(body, PART), options);
     }
-    const parts = inPieces(body, PART, this.#world.signal);
+    const ending = new AbortController();
+    const parts = inPieces(body, PART, AbortSignal.any([this.#world.signal, ending.signal]));
     const first = await parts.next();
     const second = first.done ? first : await parts.next();
     if (first.done) return this.#putWhole(key, new Uint8Array(), options);
     if (second.done) return this.#putWhole(key, first.value, options);
-    return this.#putParts(key, following([first.value, second.value], parts), options);
+    return this.#putParts(key, following([first.value, second.value], parts), options, () => ending.abort());
   }
 
   async putFile(key: string, path: string, options: PutOptions = {}): Promise<ObjectInfo> {
@@ -138,13 +139,14 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
     if (!handle) throw new MillraceError("not-found", `putFile: there is no file ${path}`);
     try {
       const { size } = await handle.stat();
+      if (size <= 2 * PART) return await this.#putWhole(key, await handle.readFile(), options);
       const part = Math.max(PART, Math.ceil(size / MOST_PARTS));
       const read = async (from: number) => {
         const bytes = new Uint8Array(Math.min(part, size - from));
-        await handle.read(bytes, 0, bytes.length, from);
-        return bytes;
+        const { bytesRead } = await handle.read(bytes, 0, bytes.length, from);
+        if (bytesRead === bytes.length) return bytes;
+        throw new MillraceError("conflict", `putFile: ${path} became shorter while it was read`);
       };
-      if (size <= 2 * PART) return await this.#putWhole(key, await readAll(read, size, part), options);
       const pieces = Array.from({ length: Math.ceil(size / part) }, (_, index) => () => read(index * part));
       return await this.#putParts(key, pieces, options);
     } finally {
@@ -172,12 +174,12 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
   }
 
   /** The object appears with the last request. Parts of one that does not come so far are removed at once. */
-  async #putParts(key: string, pieces: Pieces, options: PutOptions): Promise<ObjectInfo> {
+  async #putParts(key: string, pieces: Pieces, options: PutOptions, giveUp?: () => void): Promise<ObjectInfo> {
     const begun = await this.#send("POST", key, { query: { uploads: "" }, headers: putHeaders(options) });
     if (begun.status !== 200) throw await this.#error(begun, "put", key);
     const uploadId = readXml(await textOf(begun)).text("UploadId");
     try {
-      const { tags, size } = await this.#sendParts(key, uploadId, pieces);
+      const { tags, size } = await this.#sendParts(key, uploadId, pieces, giveUp);
       await this.#checkMatch(key, options);
       const parts = tags.map((tag, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>${tag}</ETag></Part>`);
       const { "x-oss-forbid-overwrite": forbid } = putHeaders(options);
@@ -195,10 +197,11 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
     }
   }
 
-  async #sendParts(key: string, uploadId: string, pieces: Pieces) {
+  async #sendParts(key: string, uploadId: string, pieces: Pieces, giveUp?: () => void) {
     const tags: string[] = [];
     let size = 0;
     const sendOne = async (index: number, body: Uint8Array) => {
+      if (index >= MOST_PARTS) throw tooLong(key);
       const query = { partNumber: String(index + 1), uploadId };
       const answer = await this.#send("PUT", key, { query, body, headers: { "content-md5": md5(body) } });
       if (answer.status !== 200) throw await this.#error(answer, "put", key);
@@ -206,7 +209,7 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
       tags[index] = escapeXml(answer.headers.etag ?? "");
       size += body.byteLength;
     };
-    await inTurn(pieces, AT_ONCE, sendOne);
+    await inTurn(pieces, AT_ONCE, sendOne, giveUp);
     return { tags, size };
   }
 
@@ -257,12 +260,6 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
 const encodeSegment = (segment: string): string =>
   /^\.{1,2}$/.test(segment) ? segment.replaceAll(".", "%2E") : encode(segment);
 
-async function readAll(read: (from: number) => Promise<Uint8Array>, size: number, part: number): Promise<Uint8Array> {
-  const parts = [];
-  for (let from = 0; from < size; from += part) parts.push(await read(from));
-  return Buffer.concat(parts);
-}
-
 /** @throws `bad-input` */
 function checkOssKey(key: string): void {
   checkKey(key);
@@ -273,6 +270,12 @@ function checkOssKey(key: string): void {
     );
   }
 }
+
+const tooLong = (key: string): MillraceError =>
+  new MillraceError(
+    "bad-input",
+    `put "${key}": a stream has at most ${MOST_PARTS} parts of ${PART / 2 ** 20} MiB, which are 78 GiB; put a longer one as a file`,
+  );
 
 const md5 = (bytes: Uint8Array): string => createHash("md5").update(bytes).digest("base64");
 

@@ -4,18 +4,30 @@ import { type FakeAnswer, type FakeRequest, FakeServer, isToken, KEYS } from "./
 
 interface StoredObject {
   readonly bytes: Buffer;
+  readonly size: number;
   readonly etag: string;
   readonly modified: number;
   readonly headers: Readonly<Record<string, string>>;
 }
 
+interface Part {
+  readonly size: number;
+  readonly tag: string;
+  readonly bytes: Buffer;
+}
+
 interface Upload {
   readonly key: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly parts: Map<number, Buffer>;
+  readonly parts: Map<number, Part>;
 }
 
 const REGION = "cn-hangzhou";
+/** https://www.alibabacloud.com/help/en/oss/user-guide/multipart-upload */
+const MOST_PARTS = 10_000;
+const LEAST_PART = 100 * 1024;
+/** Of one part, and of an object that is put at once. */
+const MOST_AT_ONCE = 5 * 2 ** 30;
 
 /**
  * OSS on the wire, as its API reference says it: one bucket, with the bucket in the path. Signatures are checked by the
@@ -26,9 +38,13 @@ export class FakeOss {
   readonly objects = new Map<string, StoredObject>();
   readonly uploads = new Map<string, Upload>();
   readonly #bucket: string;
+  readonly #keepsBytes: boolean;
 
-  constructor(bucket: string) {
+  /** @param options `keepsBytes`: false counts the bytes of parts and forgets them. @default they are kept */
+  constructor(bucket: string, { keepsBytes = true }: { readonly keepsBytes?: boolean } = {}) {
     this.#bucket = bucket;
+    this.#keepsBytes = keepsBytes;
+    this.server.keepsBodies = keepsBytes;
   }
 
   #answer(request: FakeRequest): FakeAnswer {
@@ -44,9 +60,9 @@ export class FakeOss {
       case "GET":
         return this.#get(key, request);
       case "PUT":
-        return request.query.uploadId === undefined ? this.#put(key, request) : this.#putPart(request);
+        return request.query.uploadId === undefined ? this.#put(key, request) : this.#putPart(key, request);
       case "POST":
-        return "uploads" in request.query ? this.#begin(key, request) : this.#complete(request);
+        return "uploads" in request.query ? this.#begin(key, request) : this.#complete(key, request);
       case "DELETE":
         if (request.query.uploadId === undefined) this.objects.delete(key);
         else this.uploads.delete(request.query.uploadId);
@@ -64,20 +80,27 @@ export class FakeOss {
     const described = {
       etag: `"${found.etag}"`,
       "last-modified": new Date(found.modified).toUTCString(),
-      "content-length": String(found.bytes.length),
+      "content-length": String(found.size),
       ...found.headers,
     };
     const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? "") ?? [];
     if (first === undefined) return { status: 200, headers: described, body: found.bytes };
-    if (Number(first) >= found.bytes.length) return error(416, "InvalidRange");
+    if (Number(first) >= found.size) return error(416, "InvalidRange");
     const body = found.bytes.subarray(Number(first), Number(last) + 1);
     return { status: 206, headers: { ...described, "content-length": String(body.length) }, body };
   }
 
   #put(key: string, { headers, body }: FakeRequest): FakeAnswer {
     if (this.#isForbidden(key, headers)) return error(409, "FileAlreadyExists");
+    if (body.length > MOST_AT_ONCE) return error(400, "EntityTooLarge");
     const etag = createHash("md5").update(body).digest("hex").toUpperCase();
-    this.objects.set(key, { bytes: body, etag, modified: this.server.now(), headers: described(headers) });
+    this.objects.set(key, {
+      bytes: body,
+      size: body.length,
+      etag,
+      modified: this.server.now(),
+      headers: described(headers),
+    });
     return { status: 200, headers: { etag: `"${etag}"` } };
   }
 
@@ -91,29 +114,31 @@ export class FakeOss {
     };
   }
 
-  #putPart({ query, body }: FakeRequest): FakeAnswer {
+  #putPart(key: string, { query, body }: FakeRequest): FakeAnswer {
     const upload = this.uploads.get(query.uploadId ?? "");
-    if (!upload) return error(404, "NoSuchUpload");
-    upload.parts.set(Number(query.partNumber), body);
-    return { status: 200, headers: { etag: `"${partTag(body)}"` } };
+    if (upload?.key !== key) return error(404, "NoSuchUpload");
+    const number = Number(query.partNumber);
+    if (!(number >= 1 && number <= MOST_PARTS)) return error(400, "InvalidArgument");
+    if (body.length > MOST_AT_ONCE) return error(400, "EntityTooLarge");
+    const tag = createHash("md5").update(body).digest("hex").toUpperCase();
+    upload.parts.set(number, { size: body.length, tag, bytes: this.#keepsBytes ? body : Buffer.alloc(0) });
+    return { status: 200, headers: { etag: `"${tag}"` } };
   }
 
-  #complete({ query, headers, body }: FakeRequest): FakeAnswer {
+  #complete(key: string, { query, headers, body }: FakeRequest): FakeAnswer {
     const upload = this.uploads.get(query.uploadId ?? "");
-    if (!upload) return error(404, "NoSuchUpload");
+    if (upload?.key !== key) return error(404, "NoSuchUpload");
     if (this.#isForbidden(upload.key, headers)) return error(409, "FileAlreadyExists");
     const named = [...body.toString().matchAll(/<PartNumber>(\d+)<\/PartNumber><ETag>"(\w+)"<\/ETag>/g)];
     const parts = named.map(([, number]) => upload.parts.get(Number(number)));
-    const isWhole = parts.every((part, index) => part && partTag(part) === named[index]![2]);
+    const isWhole = parts.every((part, index) => part?.tag === named[index]![2]);
     if (!isWhole || parts.length !== upload.parts.size) return error(400, "InvalidPart");
-    const isSmall = parts.slice(0, -1).some((part) => part!.length < 100 * 1024);
-    if (isSmall) return error(400, "EntityTooSmall");
-    const etag = `${createHash("md5")
-      .update(Buffer.concat(parts as Buffer[]))
-      .digest("hex")
-      .toUpperCase()}-${parts.length}`;
+    if (parts.slice(0, -1).some((part) => part!.size < LEAST_PART)) return error(400, "EntityTooSmall");
+    const tags = parts.map((part) => part!.tag).join("");
+    const etag = `${createHash("md5").update(tags).digest("hex").toUpperCase()}-${parts.length}`;
     this.objects.set(upload.key, {
-      bytes: Buffer.concat(parts as Buffer[]),
+      bytes: Buffer.concat(parts.map((part) => part!.bytes)),
+      size: parts.reduce((sum, part) => sum + part!.size, 0),
       etag,
       modified: this.server.now(),
       headers: upload.headers,
@@ -132,9 +157,9 @@ export class FakeOss {
       .filter((key) => key.startsWith(prefix) && compare(key, after) > 0)
       .sort(compare);
     const contents = keys.slice(0, Number(most)).map((key) => {
-      const { etag, bytes, modified } = this.objects.get(key)!;
+      const { etag, size, modified } = this.objects.get(key)!;
       const name = encodeURIComponent(key).replaceAll("%20", "+");
-      return `<Contents><Key>${name}</Key><LastModified>${new Date(modified).toISOString()}</LastModified><ETag>"${etag}"</ETag><Size>${bytes.length}</Size></Contents>`;
+      return `<Contents><Key>${name}</Key><LastModified>${new Date(modified).toISOString()}</LastModified><ETag>"${etag}"</ETag><Size>${size}</Size></Contents>`;
     });
     const isCut = keys.length > Number(most);
     return {
@@ -146,8 +171,6 @@ export class FakeOss {
   #isForbidden = (key: string, headers: FakeRequest["headers"]): boolean =>
     headers["x-oss-forbid-overwrite"] === "true" && this.objects.has(key);
 }
-
-const partTag = (part: Buffer): string => createHash("md5").update(part).digest("hex").toUpperCase();
 
 const compare = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other));
 

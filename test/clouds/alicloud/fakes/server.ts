@@ -36,6 +36,8 @@ export interface FakeAnswer {
 /** A service on a port of this machine; its time can be moved. */
 export class FakeServer {
   readonly requests: FakeRequest[] = [];
+  /** Whether bodies are kept with the requests. */
+  keepsBodies = true;
   /** Whether a request that is signed well is forbidden. @default none is */
   forbids: (request: FakeRequest) => boolean = () => false;
   readonly #answer: (request: FakeRequest) => FakeAnswer | Promise<FakeAnswer>;
@@ -90,7 +92,7 @@ export class FakeServer {
         .map(([name = "", value = ""]) => [decodeURIComponent(name), decodeURIComponent(value)]),
     );
     const request = { method: message.method ?? "", path, query, headers: message.headers as never, body };
-    this.requests.push(request);
+    this.requests.push(this.keepsBodies ? request : { ...request, body: Buffer.alloc(0) });
     const { status, headers = {}, body: answer = "" } = await this.#answer(request);
     response.writeHead(status, { date: new Date(this.now()).toUTCString(), ...headers });
     response.end(message.method === "HEAD" ? undefined : answer);
