@@ -17,7 +17,7 @@ export interface FunctionCall {
 }
 
 /** The call a value is; nothing if it is something else. */
-export const readCall = (value: unknown): FunctionCall | undefined =>
+const readCall = (value: unknown): FunctionCall | undefined =>
   isObject(value) && value.millrace === "call" && typeof value.id === "string"
     ? (value as unknown as FunctionCall)
     : undefined;

@@ -58,7 +58,7 @@ export const support: Support = {
       ...BUCKET,
       options: {
         expires: { level: "native", how: "a lifecycle rule, in whole days", ...BUCKET, min: DAY, step: DAY },
-        versioned: { level: "native", how: "S3 versioning", ...BUCKET },
+        versioned: { level: "native", how: "S3 versioning; with expires, old versions go as long after", ...BUCKET },
         removable: { ...kept, ...BUCKET },
         existing: {
           level: "native",
@@ -138,7 +138,13 @@ export const support: Support = {
           ...LAMBDA,
         },
         install: { level: "added", how: "installed for Amazon Linux into the code package", ...LAMBDA },
-        concurrency: { level: "native", how: "reserved concurrency", ...LAMBDA, min: 1, step: 1 },
+        concurrency: {
+          level: "native",
+          how: "reserved concurrency, shared by its queues: at least 2 for each",
+          ...LAMBDA,
+          min: 1,
+          step: 1,
+        },
         "program.image": {
           level: "native",
           how: "a second container of its caller's Fargate task, where a task's handler calls it: that task runs on Fargate whatever its timeout; called from other functions it is refused",

@@ -13,8 +13,7 @@ export interface ExistingNetwork {
 }
 
 /** Services with an endpoint that is paid by the hour. https://docs.aws.amazon.com/vpc/latest/privatelink/aws-services-privatelink-support.html */
-export const ENDPOINTS = ["sqs", "secretsmanager", "lambda", "states"] as const;
-export type EndpointService = (typeof ENDPOINTS)[number];
+export type EndpointService = "sqs" | "secretsmanager" | "lambda" | "states";
 
 const NETWORK = "10.20.0.0/16";
 /** One of each for each of the two zones. */

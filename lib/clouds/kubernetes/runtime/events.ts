@@ -1,4 +1,4 @@
-import { readCall } from "../../../runtime/calls.ts";
+import { toFunctionInvoked } from "../../../runtime/calls.ts";
 import type { BucketCreated, QueueReceived, ScheduleFired, SourceEvent } from "../../../runtime/events.ts";
 import type { Message } from "../../../runtime/ports.ts";
 import type { TimedCall } from "./publish.ts";
@@ -15,15 +15,10 @@ export interface CreatedCall {
 /** Whatever is none of our own messages is the payload of a call. */
 export function toAsked({ id, body, time }: Pick<Message, "id" | "body" | "time">): Asked {
   const value = parse(body);
-  const call = readCall(value);
-  if (call) {
-    const { id, payload, options, time } = call;
-    return { event: { type: "function.invoked", id, payload, ...(options && { options }), time } };
-  }
   if (isOurs<CreatedCall>(value, "created")) return { event: value.event };
   if (isOurs<TimedCall>(value, "listing")) return { listing: true };
   if (isOurs<Extract<TimedCall, { millrace: "schedule" }>>(value, "schedule")) return { event: toScheduleFired(value) };
-  return { event: { type: "function.invoked", id, payload: value, time } };
+  return { event: toFunctionInvoked(value, { requestId: id, now: time }) };
 }
 
 const isOurs = <Ours extends { readonly millrace: string }>(value: unknown, kind: Ours["millrace"]): value is Ours =>
