@@ -28,7 +28,8 @@ export interface AlicloudTarget {
 
 /**
  * Submits tasks and looks after them on Alibaba Cloud, from a user's own program: nothing of Pulumi is loaded, and Node
- * 20 will do. Needs the package `tablestore`. Logs are in Log Service; `logs` says where.
+ * 20 will do. Needs the package `tablestore`, and to read logs the permission `log:GetLogStoreLogs`. Log lines come some
+ * seconds after they were written.
  *
  * @example
  * // pulumi stack output --json > stack.json

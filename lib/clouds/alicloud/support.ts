@@ -27,14 +27,17 @@ const EVENTS = {
     "names of the trigger against the vendor's models, events as documented; the page is unclear whether the bound holds for asynchronous pushes",
 };
 const TIMER = { source: `${HELP}/functioncompute/fc/user-guide/time-triggers`, verified: MOCKED };
-const OSS_TRIGGER = { source: `${HELP}/functioncompute/fc/user-guide/overview-of-oss-trigger`, verified: MOCKED };
+const OSS_TRIGGER = {
+  source: `${HELP}/functioncompute/fc/user-guide/overview-of-oss-trigger`,
+  verified: `${MOCKED}; that overlaps are refused by a report of the service's own words, https://github.com/midwayjs/midway/issues/744`,
+};
 const QUEUE = { source: "@pulumi/alicloud 3.108.0: message.ServiceQueue", verified: FAKED };
 const BUCKET = { source: "@pulumi/alicloud 3.108.0: oss.Bucket", verified: FAKED };
 const TABLE = { source: "@pulumi/alicloud 3.108.0: ots.Table", verified: FAKED };
 const VOLUME = { source: "@pulumi/alicloud 3.108.0: nas.FileSystem, nas.MountTarget", verified: MOCKED };
 const SECRET = {
   source: "@pulumi/alicloud 3.108.0: kms.Secret",
-  verified: "the resource under typed mocks; reading it by documentation only",
+  verified: `${MOCKED}; reading it from a wire-level fake, requests checked by the vendor's own client`,
 };
 const ALARM = {
   source: "@pulumi/alicloud 3.108.0: cms.Alarm",
@@ -57,7 +60,7 @@ export const support: Support = {
   parts: {
     bucket: {
       level: "native",
-      how: "an OSS bucket; keys have at most 1,023 bytes and begin with neither / nor \\; a put that names an etag looks at it just before",
+      how: "an OSS bucket; keys have at most 1,023 bytes and begin with neither / nor \\; a put that names an etag looks at it just before; a stream has at most 78 GiB, in parts of 8 MiB, a file as much as 10,000 parts take",
       ...BUCKET,
       options: {
         expires: {
@@ -230,7 +233,7 @@ export const support: Support = {
     },
     volume: {
       level: "native",
-      how: "a NAS file system, which puts its functions into a network",
+      how: "a NAS file system, which puts its functions into a network, one of ours in a zone that Function Compute is in unless you name yours; whoever only reads mounts it from a second mount target that takes no writes (one of the user's own is refused there)",
       ...VOLUME,
       options: {
         removable: { ...kept, ...VOLUME },
@@ -260,7 +263,7 @@ export const support: Support = {
   sources: {
     "bucket.created": {
       level: "native",
-      how: "an OSS trigger; 10 for a bucket, each with one prefix and one suffix",
+      how: "an OSS trigger; 10 for a bucket, each with one prefix and one suffix, and no two that hear of the same keys: both are refused before anything is made",
       ...OSS_TRIGGER,
     },
     "queue.received": { level: "native", how: "an EventBridge trigger with a queue as its source", ...EVENTS },
@@ -284,9 +287,10 @@ export const support: Support = {
     progress: { level: "added", how: "written to the task table by the worker", ...MILLRACE },
     logs: {
       level: "native",
-      how: "Log Service, as JSON lines with the run's id; the client does not read them, and says where they are",
-      source: TASK.source,
-      verified: "the lines on a real Node 20; the store by documentation only",
+      how: "Log Service, found by words of the run's id and the task's name; lines come some seconds late, and who follows waits 10 seconds after the end",
+      source: `${HELP}/sls/developer-reference/api-sls-2020-12-30-getlogs`,
+      verified:
+        "the lines on a real Node 20; reading them from a wire-level fake, the signature against the vendor's own client; the order of lines of one millisecond and how late lines come are unverified",
     },
     audit: { level: "added", how: "payload and result in the task table or its bucket", ...TASK },
   },
