@@ -16,6 +16,7 @@ import { volume } from "./deploy/volume.ts";
 import { support } from "./support.ts";
 
 export type { NetworkSettings, Way } from "./deploy/network.ts";
+export { LOG_READER_RULES } from "./deploy/rbac.ts";
 export type { Existing, KubernetesSettings, NatsSettings, StoreSettings, Transform } from "./deploy/shared.ts";
 
 /**

@@ -406,6 +406,11 @@ function everywhere(all: () => readonly RegisteredResource[]): void {
       const [main] = (inputs.spec as { template: { spec: PodSpec } }).template.spec.containers;
       expect(main!.readinessProbe, name).toMatchObject({ httpGet: { path: "/healthz", port: 8080 } });
       expect(variableOf(main!, "MILLRACE_HEALTH_PORT")).toBe("8080");
+      // A function's own code may keep it from answering.
+      const isKeeper = name.endsWith("-keep");
+      expect(main!.livenessProbe, name).toMatchObject(
+        isKeeper ? { httpGet: { path: "/livez", port: 8080 } } : { tcpSocket: { port: 8080 } },
+      );
     }
     const { spec } = inputsOf(all(), "NetworkPolicy", "kubernetes-network-allow");
     expect(spec.ingress).toEqual([{ ports: [{ protocol: "TCP", port: 8080 }] }]);
@@ -593,9 +598,11 @@ describe("what is refused, all at once and in words", () => {
       expect(wrong).toThrow(word);
   });
 
-  it("a cluster of NATS whose servers KEDA could not tell apart", () => {
+  it("a cluster of NATS whose servers KEDA could not tell apart, and keys said twice", () => {
     const nats = { ...settingsOf().nats, replicas: 3 } as const;
     expect(() => kubernetes(settingsOf({ nats }))).toThrow(/kubernetes\.nats\.monitoring: .*headless/);
+    const twice = { ...settingsOf().nats, keys: { token: "t" }, secret: "nats-login" };
+    expect(() => kubernetes(settingsOf({ nats: twice }))).toThrow(/kubernetes\.nats\.keys: .*one of them/);
   });
 
   it("volumes nobody can share, or that would go with the stack, and names that are none", async () => {

@@ -42,6 +42,14 @@ export const checkSettings = ({
     "nats://host:port",
   ),
   ...matches("kubernetes.nats.monitoring", nats.monitoring, /^[^/:]+:\d+$/, "host:port"),
+  ...(nats.keys !== undefined && nats.secret !== undefined
+    ? [
+        {
+          path: "kubernetes.nats.keys",
+          message: "are said already by the Secret that nats.secret names: give one of them",
+        },
+      ]
+    : []),
   ...((nats.replicas ?? 1) > 1 && nats.monitoring === undefined
     ? [
         {

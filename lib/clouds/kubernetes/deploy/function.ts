@@ -76,7 +76,7 @@ function caller(site: Site, scope: Scope, plan: FunctionPlan): Built {
     }),
     machine: plan,
     grace: Math.ceil(plan.timeout) + MARGIN,
-    isAsked: true,
+    health: "listens",
     mounts: mountsOf(scope, plan),
     ...besideOf(site, scope, plan),
   };

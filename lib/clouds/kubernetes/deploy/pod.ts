@@ -43,8 +43,11 @@ export interface Process {
   readonly atRest?: { readonly memory: number; readonly cpu: number };
   /** Seconds that its end may take. */
   readonly grace: number;
-  /** Whether it answers when it is asked for its health. */
-  readonly isAsked?: boolean;
+  /**
+   * What it is asked about its health: whether it listens, for an invocation may keep a process from answering for as
+   * long as its timeout; or whether it is well, where nothing of the user's runs. @default nothing
+   */
+  readonly health?: "listens" | "is well";
   /** What comes back when it ends. @default it starts again */
   readonly restart?: "Never" | "OnFailure";
   readonly mounts?: readonly { readonly volume: Volume; readonly mount: VolumeMount }[];
@@ -198,7 +201,7 @@ const fetched = (
   pulumi.all([key, sha256]).apply(([key, sha256]) => ({ key, sha256, ...what }));
 
 function mainContainer(site: Site, process: Process): Container {
-  const { machine, atRest, environment, variables = [], isAsked, mounts = [] } = process;
+  const { machine, atRest, environment, variables = [], health, mounts = [] } = process;
   const written = pulumi
     .output(environment)
     .apply((all) => Object.entries(all).map(([name, value]) => ({ name, value: literal(value) })));
@@ -215,20 +218,25 @@ function mainContainer(site: Site, process: Process): Container {
       { name: "tmp", mountPath: "/tmp" },
       ...mounts.map(({ mount }) => mount),
     ],
-    ...(isAsked && probes()),
+    ...(health && probes(health)),
   };
 }
 
 /**
- * Ready is who can work. Alive is whoever listens: an invocation may keep a process from answering for as long as its
- * timeout, and to start again would not bring NATS back.
+ * Ready is who can work. Who cannot is alive all the same: to start again would not bring NATS back.
  *
  * https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
  */
-const probes = (): Partial<Container> => ({
+const probes = (health: NonNullable<Process["health"]>): Partial<Container> => ({
   ports: [{ name: "health", containerPort: HEALTH_PORT, protocol: "TCP" }],
   readinessProbe: { httpGet: { path: "/healthz", port: HEALTH_PORT }, periodSeconds: 5, failureThreshold: 3 },
-  livenessProbe: { tcpSocket: { port: HEALTH_PORT }, initialDelaySeconds: 10, periodSeconds: 20, failureThreshold: 6 },
+  livenessProbe: {
+    ...(health === "listens"
+      ? { tcpSocket: { port: HEALTH_PORT }, failureThreshold: 6 }
+      : // 20 minutes: a round with much to do takes long, and one that hangs never ends.
+        { httpGet: { path: "/livez", port: HEALTH_PORT }, timeoutSeconds: 5, failureThreshold: 60 }),
+    ...{ initialDelaySeconds: 10, periodSeconds: 20 },
+  },
 });
 
 const imageOf = (site: Site): string => site.settings.image ?? "docker.io/library/node:24-slim";

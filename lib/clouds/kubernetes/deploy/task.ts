@@ -93,7 +93,7 @@ function keeperOf(site: Site, scope: Scope, plan: TaskPlan, setup: pulumi.Resour
     machine: { memory, cpu, disk: 0 },
     atRest: AT_REST,
     grace: GRACE,
-    isAsked: true,
+    health: "is well",
   };
   return {
     "keeper-deployment": deploymentOf(site, scope, { name, part, process, isScaled: false }, [

@@ -69,7 +69,8 @@ export async function start(deployment: Deployment, around: KeepSurroundings = R
   const keeper = new TaskKeeper({ service, jobs, nats, stream, consumer, clock, log });
   const ending = new AbortController();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => ending.abort());
-  const health = answerHealth(variables, () => keeper.isAlive && isConnected() && !ending.signal.aborted);
+  const isReady = () => keeper.isAlive && isConnected() && !ending.signal.aborted;
+  const health = answerHealth(variables, isReady, () => keeper.isAlive);
   ending.signal.addEventListener("abort", () => setTimeout(() => process.exit(1), LONGEST_END).unref());
   await keeper.run(ending.signal);
   health?.close();

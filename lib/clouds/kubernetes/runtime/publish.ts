@@ -31,7 +31,7 @@ const MINUTE = 60_000;
  * A CronJob names its Jobs by the minutes since 1970 they were due at, however late they start; one that somebody has
  * made by hand is due now.
  */
-export function dueTime(job: string | undefined, now: number): number {
+function dueTime(job: string | undefined, now: number): number {
   const [, minutes] = /-(\d{8,9})$/.exec(job ?? "") ?? [];
   return minutes === undefined ? Math.floor(now / MINUTE) * MINUTE : Number(minutes) * MINUTE;
 }
