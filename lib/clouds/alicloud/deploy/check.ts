@@ -125,7 +125,9 @@ const checkMounts = ({ name, links }: FunctionPlan, find: (name: string) => Part
 function checkEnvironment(plan: FunctionPlan, find: (name: string) => PartPlan | undefined): readonly Problem[] {
   const own = Object.entries(plan.environment).reduce((sum, [name, value]) => sum + bytesOf(name) + bytesOf(value), 0);
   const task = plan.role?.duty === "worker" ? find(plan.role.task) : undefined;
-  const links = Object.entries(plan.links).map(([name, { part }]) => bytesOf(name) + addressBytes(find(part)));
+  const links = Object.entries(plan.links).map(
+    ([name, { part, keys }]) => bytesOf(name) + addressBytes(find(part)) + (keys === undefined ? 0 : 16 + keys.length),
+  );
   const bytes = [own, BASE, ...links, ...(task ? [addressBytes(task)] : [])].reduce((sum, one) => sum + one);
   if (bytes <= ENVIRONMENT_BYTES) return [];
   return [

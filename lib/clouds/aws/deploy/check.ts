@@ -291,7 +291,9 @@ const ENVIRONMENT_BYTES = 4096;
 function checkEnvironment(plan: FunctionPlan, find: Find): readonly Problem[] {
   const own = Object.entries(plan.environment).reduce((sum, [name, value]) => sum + bytesOf(name) + bytesOf(value), 0);
   const task = plan.role?.duty === "worker" ? find(plan.role.task) : undefined;
-  const links = Object.entries(plan.links).map(([name, { part }]) => bytesOf(name) + addressBytes(find(part)));
+  const links = Object.entries(plan.links).map(
+    ([name, { part, keys }]) => bytesOf(name) + addressBytes(find(part)) + (keys === undefined ? 0 : 16 + keys.length),
+  );
   const sources = plan.sources.length * SOURCE;
   const bytes = [own, BASE, sources, ...links, ...(task ? [addressBytes(task)] : [])].reduce((sum, one) => sum + one);
   if (bytes <= ENVIRONMENT_BYTES) return [];
