@@ -7,6 +7,7 @@ import { type BuildOptions, build, type Metafile } from "esbuild";
 import type { CodePlan } from "../parts/plan.ts";
 import { BundleError, toBundleError } from "./bundle-error.ts";
 import { checkInstalled } from "./install.ts";
+import { BUILTINS, lateBuiltins } from "./late-builtins.ts";
 import { moduleBuilds } from "./module-builds.ts";
 import { portableMap } from "./source-map.ts";
 
@@ -99,7 +100,7 @@ function optionsOf(args: BundleArgs, handler: string, code: readonly (readonly [
     // A folder of the depth of the real one, so that the map's relative paths fit it.
     outfile: join(args.outdir, "hash", "index.mjs"),
     external: [...args.install],
-    plugins: [moduleBuilds],
+    plugins: [moduleBuilds, lateBuiltins(LIBRARY)],
     banner: { js: COMMONJS },
   };
 }
@@ -148,7 +149,7 @@ async function run(options: BuildOptions, handler: string) {
 
 const absolute = (metafile: Metafile, from: string): readonly string[] =>
   Object.keys(metafile.inputs)
-    .filter((input) => input !== "main.mjs" && input !== "<stdin>")
+    .filter((input) => input !== "main.mjs" && input !== "<stdin>" && !input.startsWith(`${BUILTINS}:`))
     .map((input) => resolve(from, input));
 
 const userInputs = (inputs: readonly string[]): readonly string[] =>

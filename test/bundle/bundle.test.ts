@@ -205,6 +205,28 @@ describe("bundle", () => {
     }
   });
 
+  it("loads what packages take of Node when they are evaluated, by any kind of import", async () => {
+    const folder = await project("builtins", {
+      "entry.mjs": `export const start = async ({ handler, ports }) => {
+        const { port } = await ports.store();
+        console.log(JSON.stringify([await handler(), port]));
+      };`,
+      "transform.ts": `import { sep } from "node:path"; export const handler = async () => sep;`,
+      "port.ts": `export { port } from "client";`,
+      "node_modules/client/package.json": `{"name":"client","main":"main.js"}`,
+      "node_modules/client/main.js": `import http, { Agent } from "node:http"; import * as os from "os"; import { readFile } from "fs/promises";
+        import sqlite from "node:sqlite"; import { EventEmitter as Emitter } from "events";
+        const same = http.Agent === Agent && os.default.EOL === os.EOL;
+        export const port = [same, typeof readFile, typeof sqlite.DatabaseSync, new Emitter().listenerCount("x")];`,
+    });
+    const made = await bundle(argsFor(folder, { ports: { store: join(folder, "port.ts") } }));
+    expect(await output(made.file)).toEqual(["/", [true, "function", "function", 0]]);
+    // The user's own imports are Node's to load.
+    const imported = (await readFile(made.file, "utf8")).matchAll(/from ?"(node:[a-z/]+)"/g);
+    expect([...imported].map(([, name]) => name).sort()).toEqual(["node:module", "node:path"]);
+    expect(made.inputs).toEqual(["entry.mjs", "port.ts", "transform.ts"].map((name) => join(folder, name)));
+  });
+
   it.skipIf(!isNode20)("runs on a real Node 20 (skipped where /usr/bin/node is another one)", async () => {
     const folder = await project("node20", {
       "transform.ts": `export async function handler() { using x = { [Symbol.dispose]() {} }; return [process.version.split(".")[0], typeof x]; }`,
