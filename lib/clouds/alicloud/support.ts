@@ -228,7 +228,11 @@ export const support: Support = {
           how: "put from Pulumi's encrypted configuration into a KMS instance, which you name: it is bought, never made",
           ...SECRET,
         },
-        existing: { ...reused, ...SECRET },
+        existing: {
+          level: "native",
+          how: "used by its name, never changed; under a key of yours, functions need that key's kms:Decrypt, which you give them",
+          ...SECRET,
+        },
       },
     },
     volume: {

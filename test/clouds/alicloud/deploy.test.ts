@@ -385,6 +385,18 @@ describe("every part", () => {
     const { secretData, ...rest } = inputsOf(resources, "Secret", "all-token");
     expect(secretData.value ?? secretData).toBe("s3cret");
     expect(rest).toMatchObject({ dkmsInstanceId: "kst-1", encryptionKeyId: "key-1" });
+    const { policyDocument } = inputsOf(resources, "Policy", "all-outer-role-policy");
+    const kms = (parsed(policyDocument) as { Statement: readonly { Action: readonly string[] }[] }).Statement.filter(
+      ({ Action }) => Action.some((verb) => verb.startsWith("kms:")),
+    );
+    expect(kms).toEqual([
+      {
+        Effect: "Allow",
+        Action: ["kms:GetSecretValue"],
+        Resource: [`acs:kms:${REGION}:${ACCOUNT}:secret/${rest.secretName}`],
+      },
+      { Effect: "Allow", Action: ["kms:Decrypt"], Resource: [`acs:kms:${REGION}:${ACCOUNT}:key/key-1`] },
+    ]);
     const others = resources.filter(({ name }) => name !== "all-token");
     expect(JSON.stringify(others)).not.toContain("s3cret");
   });

@@ -15,6 +15,7 @@ testCloud({
       ...(transform && { transform }),
     }),
   actions: RAM_ACTIONS,
+  around: { "secret.read": ["kms:Decrypt"] },
   verbsOf(resources, name) {
     const { policyDocument } = inputsOf(resources, "Policy", `${name}-role-policy`);
     return (JSON.parse(policyDocument) as { Statement: Statement[] }).Statement.flatMap(({ Action }) => Action);

@@ -2,7 +2,7 @@ import * as alicloud from "@pulumi/alicloud";
 import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
-import type { Action, LinkPlan, PartKind, TaskPlan } from "../../../parts/plan.ts";
+import type { Action, LinkPlan, PartKind, SecretPlan, TaskPlan } from "../../../parts/plan.ts";
 import type { NameRule } from "../../../shared/name.ts";
 import type { Site } from "./shared.ts";
 
@@ -20,7 +20,7 @@ export const RAM_ACTIONS = {
   "table.read": ["ots:GetRow", "ots:GetRange"],
   // A put in place of a row that has expired looks at it first.
   "table.write": ["ots:PutRow", "ots:DeleteRow", "ots:GetRow"],
-  // Whose key encrypts it is no matter. https://www.alibabacloud.com/help/en/ram/developer-reference/aliyunkmssecretuseraccess
+  // Where a key of the user's encrypts it, that key too: `keyGrant`.
   "secret.read": ["kms:GetSecretValue"],
   // A network's matter: the mount target decides.
   "volume.read": [],
@@ -66,15 +66,27 @@ export const linkGrants = (site: Site, scope: Scope, links: readonly LinkPlan[])
   links.flatMap(({ part, actions, keys }) => {
     if (keys !== undefined) return [];
     const plan = scope.plan(part);
-    const granted = byService(actions.flatMap((action) => RAM_ACTIONS[action]));
-    return granted.map(([service, verbs]) => ({
+    const granted = byService(actions.flatMap((action) => RAM_ACTIONS[action])).map(([service, verbs]) => ({
       actions: verbs,
       resources:
         plan.kind === "task"
           ? taskResources(site, scope, plan, service)
           : partResources(site, scope.part(part).built, plan.kind, verbs),
     }));
+    return plan.kind === "secret" ? [...granted, ...keyGrant(site, plan)] : granted;
   });
+
+/**
+ * A secret that a user's own key encrypts is for those who may decrypt with it. Which key that is, is known of secrets
+ * that are made here.
+ *
+ * @see https://www.alibabacloud.com/help/en/kms/key-management-service/developer-reference/api-kms-2016-01-20-getsecretvalue
+ */
+function keyGrant(site: Site, { config }: SecretPlan): readonly Grant[] {
+  const { kmsInstance } = site.settings;
+  if (config === undefined || !kmsInstance) return [];
+  return [{ actions: ["kms:Decrypt"], resources: [site.arn("kms", `key/${kmsInstance.key}`)] }];
+}
 
 /** What a worker and a keeper may do for their task: find and change its rows, start, end and tell of runs. */
 export const ownTaskGrants = (site: Site, scope: Scope, task: TaskPlan): readonly Grant[] =>
