@@ -84,8 +84,9 @@ export function standIn(service: Service): { readonly provider: Provider; readon
 
     async delete(id, urn) {
       const type = typeIn(urn);
-      found(kept, type, id);
+      const { inputs } = found(kept, type, id);
       kept.delete(`${type} ${id}`);
+      if (inputs.forceDestroy === true) emptied(kept, inputs.bucket);
     },
 
     async invoke(token, args: Inputs) {
@@ -113,6 +114,13 @@ export function refusalsOf(service: Service, type: string, inputs: Inputs): read
     .map((field) => ({ field, given: null, allowed: "a value: it is required" }));
   const values = known(inputs);
   return [...missing, ...holes(inputs, ""), ...check(values, inputs), ...(service.check?.(type, values, inputs) ?? [])];
+}
+
+/** A bucket that is deleted by force takes its objects with it, those too that nobody deletes. */
+function emptied(kept: Map<string, Kept>, bucket: unknown): void {
+  for (const [key, { type, inputs }] of kept) {
+    if (/:BucketObject(v2)?$/.test(type) && inputs.bucket === bucket) kept.delete(key);
+  }
 }
 
 function found(kept: ReadonlyMap<string, Kept>, type: string, id: string): Kept {
