@@ -9,14 +9,17 @@ import { ReceiveMessageCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connectAws } from "../../lib/clouds/aws/client.ts";
+import type { RegisteredResource } from "../../lib/program/mocks.ts";
 import { type Clock, systemClock } from "../../lib/runtime/clock.ts";
 import type { Envelope } from "../../lib/runtime/tasks/envelope.ts";
+import { deploy } from "../clouds/aws/stack.ts";
 import { CONFORMANCE_TASKS, testTasks } from "../ports/tasks-conformance.ts";
+import { ConformanceTasks, inFolder } from "../ports/tasks-construct.ts";
 import { type DeployedTasks, deployTasks } from "./aws/deployed-tasks.ts";
 import { type MotoServer, startMoto } from "./servers/moto.ts";
 
 /** Time goes that much quicker, so that what is looked at every few seconds is looked at often. */
-const SPEED = 20;
+const SPEED = 15;
 
 const NODE20 = "/usr/bin/node";
 const isNode20 = existsSync(NODE20) && execFileSync(NODE20, ["--version"]).toString().startsWith("v20.");
@@ -25,7 +28,9 @@ const isNode20 = existsSync(NODE20) && execFileSync(NODE20, ["--version"]).toStr
 const REQUIRE = 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);';
 
 let moto: MotoServer;
+let resources: readonly RegisteredResource[];
 beforeAll(async () => {
+  resources = await inFolder(() => deploy((cloud) => void new ConformanceTasks(cloud)));
   moto = await startMoto();
   // As Lambda gives a function its role's keys.
   process.env.AWS_ACCESS_KEY_ID = moto.credentials.accessKeyId;
@@ -38,10 +43,11 @@ afterAll(async () => {
 });
 
 let made = 0;
-testTasks("AWS, on moto", async () => {
+testTasks("AWS, on moto, under the policies of roles", async () => {
   made += 1;
   const clock = quickClock();
-  const tasks = await deployTasks(moto, `conformance-${made}`, CONFORMANCE_TASKS, { platform: "lambda" }, clock, SPEED);
+  const name = `conformance-${made}`;
+  const tasks = await deployTasks(moto, name, CONFORMANCE_TASKS, { platform: "lambda" }, clock, SPEED, resources);
   const { credentials, region, url: endpoint } = moto;
   const sqs = new SQSClient({ endpoint, region, credentials });
   const seen = { successes: new Map<string, Envelope>(), failures: new Map<string, Envelope>() };
@@ -53,6 +59,7 @@ testTasks("AWS, on moto", async () => {
       for (const { MessageId, Body } of Messages) seen[queue].set(MessageId!, JSON.parse(Body!) as Envelope);
       return [...seen[queue].values()];
     },
+    refused: tasks.refused,
     close: tasks.close,
   };
 });

@@ -11,12 +11,17 @@ import { stateMachine } from "../../../lib/clouds/aws/deploy/state-machine.ts";
 import { start } from "../../../lib/clouds/aws/runtime/entry.ts";
 import { handler as dispatch } from "../../../lib/handlers/tasks/dispatch.ts";
 import { handler as keep } from "../../../lib/handlers/tasks/keep.ts";
+import type { RegisteredResource } from "../../../lib/program/mocks.ts";
 import type { Clock } from "../../../lib/runtime/clock.ts";
 import type { Deployment, LinkAddress } from "../../../lib/runtime/deployment.ts";
 import type { TaskDefinition } from "../../../lib/runtime/tasks/definition.ts";
 import type { Environment } from "../../../lib/shared/environment.ts";
-import { OWN_TASK, writeEnvironment } from "../../../lib/shared/environment.ts";
+import { OWN_TASK, readEnvironment, writeEnvironment } from "../../../lib/shared/environment.ts";
+import { policiesOf } from "../../clouds/aws/asked.ts";
+import { ACCOUNT, inputsOf, REGION } from "../../clouds/aws/stack.ts";
+import { Guard } from "../../clouds/policies.ts";
 import { handler as work } from "../../ports/work.ts";
+import { GuardedLine } from "../servers/guarded.ts";
 import type { MotoServer } from "../servers/moto.ts";
 import { type Called, Workshop } from "./workshop.ts";
 
@@ -33,6 +38,8 @@ export interface DeployedTasks {
   readonly queues: Readonly<Record<"successes" | "failures", string>>;
   /** Writes lines of a worker into its log group. */
   readonly log: (line: string) => void;
+  /** What functions have asked for so far that their roles do not allow; nothing where they have none. */
+  refused(): readonly string[];
   close(): Promise<void>;
 }
 
@@ -41,6 +48,7 @@ const ROLE = { logLevel: "info", tools: {}, sources: {} } as const satisfies Par
 /**
  * @param name makes it the only one of its kind on this server
  * @param speed how many times quicker than the machine's time the clock goes
+ * @param resources what a program with the same tasks registers, whose roles the functions are to have
  */
 export async function deployTasks(
   moto: MotoServer,
@@ -49,12 +57,25 @@ export async function deployTasks(
   worker: WorkerPlatform,
   clock: Clock,
   speed: number,
+  resources?: readonly RegisteredResource[],
 ): Promise<DeployedTasks> {
   const workshop = await Workshop.open(moto, name);
   const { url: endpoint, region } = moto;
   const queues = await makeStores(moto, name);
   const log = await logGroup(moto, name, clock);
   const addresses: Record<string, LinkAddress> = {};
+  const guard = new Guard(resources ? policiesOf(resources, renames(moto, name, tasks, resources)) : {});
+  const lines: GuardedLine[] = [];
+  /** The address as a function uses it that has a role. */
+  const byRole = async (address: LinkAddress, caller: string): Promise<LinkAddress> => {
+    if (!resources) return address;
+    const place = { region, account: ACCOUNT, target: endpoint, functions: workshop.functionEndpoint };
+    const line = await GuardedLine.open({ ...place, guard, caller });
+    lines.push(line);
+    const { url } = line;
+    const stores = { tableEndpoint: url, bucketEndpoint: url, queueEndpoint: url };
+    return { ...address, ...stores, statesEndpoint: url, functionEndpoint: url };
+  };
   const timers: NodeJS.Timeout[] = [];
   for (const task of tasks) {
     const { timeout, grace } = task;
@@ -77,21 +98,19 @@ export async function deployTasks(
       ...{ logsEndpoint: endpoint, functionEndpoint: workshop.functionEndpoint },
     };
     addresses[task.name] = address;
-    const made = (handler: unknown, link: string, module: () => Promise<unknown>, seconds: number) =>
-      functionOf({ handler, link, module, seconds, address, clock, log });
-    const { functions } = workshop;
-    functions.set(
-      of("work"),
-      made(work, OWN_TASK, () => import("../../../lib/clouds/aws/runtime/own-task.ts"), timeout),
-    );
-    functions.set(
-      of("dispatch"),
-      made(dispatch, "task", () => import("../../../lib/clouds/aws/runtime/task.ts"), 60),
-    );
-    functions.set(
-      of("keep"),
-      made(keep, "tasks", () => import("../../../lib/clouds/aws/runtime/keeper.ts"), 120),
-    );
+    const make = async (
+      role: string,
+      handler: unknown,
+      link: string,
+      module: () => Promise<unknown>,
+      seconds: number,
+    ) => {
+      const own = await byRole(address, `${task.name}-${role}`);
+      workshop.functions.set(of(role), functionOf({ handler, link, module, seconds, address: own, clock, log }));
+    };
+    await make("work", work, OWN_TASK, () => import("../../../lib/clouds/aws/runtime/own-task.ts"), timeout);
+    await make("dispatch", dispatch, "task", () => import("../../../lib/clouds/aws/runtime/task.ts"), 60);
+    await make("keep", keep, "tasks", () => import("../../../lib/clouds/aws/runtime/keeper.ts"), 120);
     const round = () => workshop.call(of("keep"), { millrace: "schedule", schedule: "keep", time: iso(clock) });
     timers.push(setInterval(() => void round().catch(() => {}), 60_000 / speed));
   }
@@ -100,11 +119,33 @@ export async function deployTasks(
     addresses,
     queues,
     log,
+    refused: () => guard.refused,
     async close() {
       for (const timer of timers) clearInterval(timer);
       await workshop.close();
+      await Promise.all(lines.map((line) => line.close()));
     },
   };
+}
+
+/** What lies here for what the program registers. */
+function renames(
+  { region }: MotoServer,
+  name: string,
+  tasks: readonly TaskDefinition[],
+  resources: readonly RegisteredResource[],
+): readonly (readonly [string, string])[] {
+  const addressOf = (task: string): LinkAddress => {
+    const { variables } = inputsOf(resources, "Function", `${task}-work`).environment;
+    return readEnvironment(variables).links[OWN_TASK] as LinkAddress;
+  };
+  const last = (arn: string) => arn.split(":").at(-1)!;
+  const { table, claims } = addressOf(tasks[0]!.name);
+  const queues = ["successes", "failures"].map(
+    (queue) => [inputsOf(resources, "Queue", `tasks-${queue}`).name as string, `${name}-${queue}`] as const,
+  );
+  const machines = tasks.map((task) => [last(addressOf(task.name).machine!), `${name}-${task.name}-machine`] as const);
+  return [[table!, name], [claims!, `${name}-claims`], [REGION, region], ...queues, ...machines];
 }
 
 const iso = (clock: Clock): string => new Date(clock.now()).toISOString();
