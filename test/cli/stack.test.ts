@@ -118,7 +118,11 @@ test("a stack on two clouds: each part is asked of the cloud that has it", async
   writeFileSync(join(folder, "dog.txt"), "woof");
   expect(await both("buckets", "put", "archive-files", "dog.txt")).toMatchObject({ code: 0 });
   expect([...stored]).toEqual([["dog.txt", "woof"]]);
-  expect(await both("buckets", "get", "archive-files", "dog.txt", "-")).toMatchObject({ code: 0, err: "", out: "woof" });
+  expect(await both("buckets", "get", "archive-files", "dog.txt", "-")).toMatchObject({
+    code: 0,
+    err: "",
+    out: "woof",
+  });
   expect(await both("buckets", "put", "videos-uploads", "dog.txt")).toMatchObject({ code: 0 });
   expect(oss.objects.get("dog.txt")?.bytes.toString()).toBe("woof");
   expect(await both("queues", "ls")).toMatchObject({ code: 0, out: expect.stringContaining("videos-requests") });

@@ -109,7 +109,7 @@ const good = () => {
   secrets.set("second-keys", JSON.stringify(store.credentials));
 };
 const put = (key: string, text: string) =>
-  oss.objects.set(key, { bytes: Buffer.from(text), etag: "E", modified: Date.now(), headers: {} });
+  oss.objects.set(key, { bytes: Buffer.from(text), size: text.length, etag: "E", modified: Date.now(), headers: {} });
 afterEach(() => {
   asked.length = 0;
   logged = "";
