@@ -234,6 +234,8 @@ const agent = new Agent({ keepAlive: true });
 async function exchange(url: URL, options: SendBody & { readonly method: string }): Promise<IncomingMessage> {
   const { body, ...head } = options;
   const sent = request(url, { ...head, agent });
+  // What breaks after the answer's head, say when the rest of a refused body is sent, is told by the answer's own stream.
+  sent.on("error", () => {});
   const answered = once(sent, "response") as Promise<[IncomingMessage]>;
   if (body instanceof Readable) {
     // A body that breaks breaks the request; an answer that comes before its end counts all the same.

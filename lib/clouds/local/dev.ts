@@ -57,6 +57,8 @@ class LocalProgram {
   #evaluated: Evaluated | undefined;
   /** What the program last read depends on, taken or refused. */
   #wanted: readonly string[] = [];
+  /** When the last reading of program and code began, in milliseconds since 1970. */
+  #readAt = 0;
   #watcher: FSWatcher | undefined;
   #changed = new Set<string>();
   /** Changed in edits that were refused: what they ask for is still to be done. */
@@ -71,6 +73,7 @@ class LocalProgram {
 
   async start(): Promise<LocalSession> {
     const { onEvent, as } = this.#options;
+    this.#readAt = Date.now();
     const { plan } = await this.#read();
     await this.#bundleAll(functionsOf(plan));
     const host = new LocalHost({
@@ -171,9 +174,13 @@ class LocalProgram {
   }
 
   async #watch(host: LocalHost): Promise<void> {
-    const watcher = watch(this.#inputs(), { ignoreInitial: true });
+    const watcher = watch(this.#inputs(), { alwaysStat: true });
     this.#watcher = watcher;
-    watcher.on("all", (_event, path) => {
+    watcher.on("all", (event, path, stats) => {
+      if (event === "addDir" || event === "unlinkDir") return;
+      // Seen for the first time: an edit only if it was saved after we read it. By the time of its name, not of its
+      // content, which a file that is moved here brings along.
+      if (event === "add" && stats!.ctimeMs < this.#readAt) return;
       if (this.#changed.size === 0) setTimeout(() => this.#takeEdits(host), SAVING_MILLISECONDS);
       this.#changed.add(resolve(path));
     });
@@ -201,6 +208,7 @@ class LocalProgram {
     const { onEvent } = this.#options;
     const changed = new Set([...this.#refused, ...saved]);
     const began = performance.now();
+    this.#readAt = Date.now();
     const before = new Map([...this.#bundles].map(([name, { hash }]) => [name, hash]));
     try {
       const isProgram = this.#evaluated!.inputs.some((input) => changed.has(input));

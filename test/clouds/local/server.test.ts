@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
-import { connect } from "node:net";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -352,4 +352,23 @@ test("a change of the plan is kept", async () => {
   const plan = { ...PLAN, stack: "other" };
   view.emit({ type: "plan.changed", plan } satisfies LocalChange);
   await expect.poll(() => JSON.parse(readFileSync(join(folder, "plan.json"), "utf8")).stack).toBe("other");
+});
+
+test("a connection that breaks after the answer, with the body half sent, breaks nothing else", async () => {
+  const error = { kind: "unavailable", message: "the disk is full" };
+  const refusing = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => {
+      const answer = JSON.stringify({ error });
+      socket.write(`HTTP/1.1 507 Full\r\ncontent-length: ${answer.length}\r\n\r\n${answer}`, () => {
+        setTimeout(() => socket.resetAndDestroy(), 50);
+      });
+    });
+  });
+  await once(refusing.listen(0, "127.0.0.1"), "listening");
+  const { port } = refusing.address() as AddressInfo;
+  const away = connectLocal({ url: `http://127.0.0.1:${port}`, token: "none" });
+  const put = away.buckets.bucket("a").put("b", Buffer.alloc(50_000_000));
+  await expect(put).rejects.toMatchObject(error);
+  await once(refusing.close(), "close");
 });
