@@ -8,13 +8,14 @@ import type { Definition } from "./serve.ts";
 /** The parts a function can be linked to. */
 export type LinkKind = "bucket" | "queue" | "table" | "secret" | "volume" | "function" | "task";
 
-/** Where a linked part lies: which one it is, and what its cloud's port needs to reach it. Texts, as an environment is. */
+/**
+ * Where a linked part lies: which one it is, and what its cloud's port needs to reach it. Texts, as an environment is.
+ * `keys` is the link to the secret with the keys to it, where they are used in place of the function's role.
+ */
 export interface LinkAddress {
   readonly kind: LinkKind;
   /** The part's logical name. */
   readonly part: string;
-  /** The link to the secret with the keys to it, where they are used in place of the function's role. */
-  readonly keys?: string;
   readonly [field: string]: string;
 }
 

@@ -42,9 +42,13 @@ async function subject() {
   };
 }
 
-/** The store keeps objects as files: a folder's name is no file's, and what is no path is no key. */
+/**
+ * The store keeps objects as files: a folder's name is no file's, and what is no path is no key. It lists keys as they
+ * are, and XML cannot hold every character.
+ */
 const isNoFile = (key: string): boolean =>
   ["a", "folder"].includes(key) ||
+  /[\p{Cc}\uFFFE\uFFFF]/u.test(key) ||
   key.split("/").some((name) => /^\.{0,2}$/.test(name) || name.includes("\0") || Buffer.byteLength(name) > 255);
 
 testBucket(async () => ({ ...(await subject()), refuses: (key) => /^\.\.(\/|$)/.test(key), lacks: isNoFile }));
