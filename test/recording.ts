@@ -81,6 +81,7 @@ function recordingDriver(support: Support, built: Recorded[], settings: CloudSet
       volume: build,
       table: build,
       monitor: build,
+      workflow: build,
     },
   };
 }

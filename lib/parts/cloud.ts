@@ -178,7 +178,8 @@ export function outputOf(...clouds: readonly Cloud[]): pulumi.Output<ExportedSta
   const addresses = Object.fromEntries(
     built.map(({ name, kind, address }) => [name, pulumi.all({ ...address, kind: pulumi.output<string>(kind) })]),
   );
-  return pulumi.output({ plan: planOf(clouds), addresses });
+  const plan = planOf(clouds);
+  return pulumi.all(addresses).apply((found) => ({ plan, addresses: found }));
 }
 
 const sameName = ({ name, plan }: Part): Problem => ({

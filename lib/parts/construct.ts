@@ -4,7 +4,7 @@ import type { Handler } from "../runtime/handler.ts";
 import { type Problem, refuse } from "../shared/problem.ts";
 import { type BucketSpec, bucketPlan } from "./bucket.ts";
 import { type Cloud, evaluation } from "./cloud.ts";
-import { type AnyFunctionSpec, type FunctionSpec, functionPlan } from "./function.ts";
+import { type AnyFunctionSpec, type FunctionSpec, functionPlan, type PayloadOf, type ResultOf } from "./function.ts";
 import { invoke } from "./link.ts";
 import { type MonitorSpec, monitorPlan } from "./monitor.ts";
 import {
@@ -20,6 +20,7 @@ import {
   type Table,
   type TaskPart,
   type Volume,
+  type Workflow,
 } from "./part.ts";
 import type { ConstructPlan, PartKind, PartPlan, PlanOf, SourcePlan } from "./plan.ts";
 import { isProgram, type Program, programLink, programPlan } from "./program.ts";
@@ -31,6 +32,7 @@ import { type TableSpec, tablePlan } from "./table.ts";
 import { type AnyTaskSpec, type TaskBehavior, type TaskSpec, taskPlan } from "./task.ts";
 import { Units } from "./units.ts";
 import { type VolumeSpec, volumePlan } from "./volume.ts";
+import { type WorkflowSpec, workflowPlan } from "./workflow.ts";
 
 /** What every construct takes. */
 export interface ConstructArgs {
@@ -118,8 +120,14 @@ export abstract class Construct extends pulumi.ComponentResource {
   protected function<H extends Handler<never, never, never, unknown, never>>(
     id: string,
     spec: FunctionSpec<H>,
-  ): FunctionPart {
-    return this.#function(id, spec as AnyFunctionSpec);
+  ): FunctionPart<PayloadOf<H>, ResultOf<H>> {
+    return this.#function(id, spec as AnyFunctionSpec) as FunctionPart<PayloadOf<H>, ResultOf<H>>;
+  }
+
+  /** Steps that functions and tasks do, written down once for every cloud. */
+  protected workflow<Input = unknown, Output = unknown>(id: string, spec: WorkflowSpec<Input, Output>): Workflow {
+    const names = this.#names(id);
+    return this.#declare(workflowPlan(names, spec, this.#units(names), this.#unread));
   }
 
   /**

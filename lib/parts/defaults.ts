@@ -14,4 +14,5 @@ export const DEFAULTS = {
   taskTimeout: 3600,
   taskGrace: 30,
   taskRetention: 7 * 86_400,
+  workflowTimeout: 86_400,
 } as const;

@@ -35,6 +35,16 @@ type Wanted<Name extends string, Ask, Given> = unknown extends Ask
   ? { readonly [K in Name]?: Record<string, never> }
   : { readonly [K in Name]: Given };
 
+/** What callers give a handler. */
+export type PayloadOf<H> = Parts<H>["event"] extends {
+  readonly type: "function.invoked";
+  readonly payload: infer Payload;
+}
+  ? Payload
+  : never;
+/** What a handler answers its callers. */
+export type ResultOf<H> = H extends (...args: never[]) => Promise<infer Result> ? Result : never;
+
 /** A function: a handler, what starts it, what it may touch, what it needs. */
 export type FunctionSpec<H> = WorldOf<H> &
   Machine & {

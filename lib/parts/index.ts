@@ -10,9 +10,25 @@ export {
 } from "./cloud.ts";
 export { type Code, code } from "./code.ts";
 export { Construct, type ConstructArgs } from "./construct.ts";
+export {
+  both,
+  type Counts,
+  either,
+  Flow,
+  type Given,
+  is,
+  isAbove,
+  isBelow,
+  type MapOptions,
+  not,
+  type Ref,
+  type RepeatOptions,
+  type StepOptions,
+} from "./flow.ts";
 export type { FunctionSpec } from "./function.ts";
 export {
   all,
+  answer,
   control,
   invoke,
   type Link,
@@ -22,6 +38,7 @@ export {
   receive,
   remove,
   send,
+  start,
   submit,
   write,
 } from "./link.ts";
@@ -39,6 +56,7 @@ export type {
   Table,
   TaskPart,
   Volume,
+  Workflow,
 } from "./part.ts";
 export type { CloudKind, PartKind, PartPlan, Plan } from "./plan.ts";
 export { type ImageOptions, image, type Program, type ProgramOptions, python } from "./program.ts";
@@ -51,3 +69,4 @@ export type { Fact, LimitName, OptionFact, PartFact, Support } from "./support.t
 export type { TableSpec } from "./table.ts";
 export type { Hook, HookSpec, TaskBehavior, TaskSpec } from "./task.ts";
 export type { VolumeSpec } from "./volume.ts";
+export type { WorkflowSpec } from "./workflow.ts";

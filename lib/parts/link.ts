@@ -11,9 +11,12 @@ import type {
   TaskController,
   TaskSubmitter,
   VolumeMount,
+  WorkflowAnswerer,
+  WorkflowController,
+  WorkflowStarter,
 } from "../runtime/ports.ts";
 import { keysLink } from "../shared/environment.ts";
-import type { Bucket, FunctionPart, Part, Queue, Secret, Table, TaskPart, Volume } from "./part.ts";
+import type { Bucket, FunctionPart, Part, Queue, Secret, Table, TaskPart, Volume, Workflow } from "./part.ts";
 import type { Action, LinkPlan, PartKind } from "./plan.ts";
 
 declare const port: unique symbol;
@@ -97,9 +100,19 @@ export const invoke = <Payload = unknown, Result = unknown>(
 /** Lets the function start tasks. */
 export const submit = (part: TaskPart): Link<TaskSubmitter> => link("submit", ["task"], part, "task.submit");
 
-/** Lets the function watch, stop and retry tasks. */
-export const control = (part: TaskPart): Link<TaskController> =>
-  link("control", ["task"], part, "task.read", "task.control");
+/** Lets the function watch, stop and retry runs of tasks or workflows. */
+export function control(part: TaskPart): Link<TaskController>;
+export function control(part: Workflow): Link<WorkflowController>;
+export function control(part: TaskPart | Workflow): Link<never> {
+  return link("control", ["task", "workflow"], part, `${part.kind}.read`, `${part.kind}.control`);
+}
+
+/** Lets the function start runs of a workflow. */
+export const start = <Input = unknown>(part: Workflow): Link<WorkflowStarter<Input>> =>
+  link("start", ["workflow"], part, "workflow.start");
+
+/** Lets the function answer the callbacks of a workflow. */
+export const answer = (part: Workflow): Link<WorkflowAnswerer> => link("answer", ["workflow"], part, "workflow.answer");
 
 /** Gives the function the volume as a folder. */
 export const mount = (part: Volume, { readOnly = false }: { readonly readOnly?: boolean } = {}): Link<VolumeMount> =>

@@ -11,7 +11,10 @@ import type {
   TablePlan,
   TaskPlan,
   VolumePlan,
+  WorkflowPlan,
 } from "./plan.ts";
+
+declare const call: unique symbol;
 
 /** Names of a part about to be declared. */
 export interface PartNames {
@@ -81,10 +84,14 @@ export class Part<Plan extends PartPlan = PartPlan> {
 
 export type Bucket = Part<BucketPlan>;
 export type Queue = Part<QueuePlan>;
-export type FunctionPart = Part<FunctionPlan>;
+/** A function by what it is called with and what it answers. */
+export type FunctionPart<Payload = never, Result = unknown> = Part<FunctionPlan> & {
+  readonly [call]?: (payload: Payload) => Result;
+};
 export type TaskPart = Part<TaskPlan>;
 export type Schedule = Part<SchedulePlan>;
 export type Secret = Part<SecretPlan>;
 export type Volume = Part<VolumePlan>;
 export type Table = Part<TablePlan>;
 export type Monitor = Part<MonitorPlan>;
+export type Workflow = Part<WorkflowPlan>;

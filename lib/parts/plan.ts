@@ -1,3 +1,5 @@
+import type { Block } from "../shared/workflow/definition.ts";
+
 /**
  * The plan: everything a stack declares, as plain JSON. Constructs write it, clouds build it, and `synth`, `dev`,
  * the CLI, docs and tests read it. Durations are seconds, sizes bytes.
@@ -39,7 +41,8 @@ export type PartPlan =
   | SecretPlan
   | VolumePlan
   | TablePlan
-  | MonitorPlan;
+  | MonitorPlan
+  | WorkflowPlan;
 export type PartKind = PartPlan["kind"];
 export type PlanOf<Kind extends PartKind> = Extract<PartPlan, { readonly kind: Kind }>;
 
@@ -165,7 +168,11 @@ export type Action =
   | "function.invoke"
   | "task.submit"
   | "task.read"
-  | "task.control";
+  | "task.control"
+  | "workflow.start"
+  | "workflow.read"
+  | "workflow.control"
+  | "workflow.answer";
 
 export type SourcePlan =
   | { readonly type: "bucket.created"; readonly bucket: string; readonly prefix: string; readonly suffix: string }
@@ -221,6 +228,12 @@ export interface VolumePlan extends PartBase<"volume"> {
 
 export interface TablePlan extends PartBase<"table"> {
   readonly removable: boolean;
+}
+
+export interface WorkflowPlan extends PartBase<"workflow"> {
+  readonly definition: Block;
+  /** Longest time of one run. */
+  readonly timeout: number;
 }
 
 /** Alarms on parts, sent to a destination. */

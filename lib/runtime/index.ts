@@ -21,6 +21,20 @@ export type {
   TaskController,
   TaskSubmitter,
   VolumeMount,
+  WorkflowAnswerer,
+  WorkflowController,
+  WorkflowStarter,
 } from "./ports.ts";
 export type { Envelope, PayloadReference } from "./tasks/envelope.ts";
 export type { Task, TaskClient, TaskStatus } from "./tasks/task.ts";
+export type {
+  Answer,
+  StepRecord,
+  StepStatus,
+  WorkflowClient,
+  WorkflowFilter,
+  WorkflowHistory,
+  WorkflowPage,
+  WorkflowRun,
+  WorkflowStatus,
+} from "./workflows/run.ts";

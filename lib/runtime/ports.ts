@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import type { SubmitOptions, Task, TaskFilter, TaskPage } from "./tasks/task.ts";
+import type { Answer, WorkflowFilter, WorkflowHistory, WorkflowPage, WorkflowRun } from "./workflows/run.ts";
 
 /** What a bucket says of an object. */
 export interface ObjectInfo {
@@ -154,4 +155,23 @@ export interface TaskController {
   list(filter?: TaskFilter): Promise<TaskPage>;
   stop(id: string): Promise<Task>;
   retry(id: string): Promise<Task>;
+}
+
+/** Starts runs of a workflow. */
+export interface WorkflowStarter<Input = unknown> {
+  /** Answers the run that has this id already, as `WorkflowClient.start` does. */
+  start(id: string, input: Input): Promise<WorkflowRun>;
+}
+
+/** Watches and steers runs of a workflow. */
+export interface WorkflowController {
+  get(id: string): Promise<WorkflowHistory | undefined>;
+  list(filter?: WorkflowFilter): Promise<WorkflowPage>;
+  stop(id: string): Promise<WorkflowRun>;
+  retry(id: string): Promise<WorkflowRun>;
+}
+
+/** Answers steps that wait for somebody outside. */
+export interface WorkflowAnswerer {
+  answer(callback: string, answer: Answer): Promise<void>;
 }

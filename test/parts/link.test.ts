@@ -57,7 +57,7 @@ test("each link grants what its port can do, and no more", () => {
 test("a link that fits no part of this kind is refused at once", () => {
   expect(() => send(secret as never)).toThrow("send: a queue is wanted, and token is a secret");
   expect(() => read(queue as never)).toThrow("read: a bucket, table, secret or task is wanted, and jobs is a queue");
-  expect(() => control(bucket as never)).toThrow("control: a task is wanted, and files is a bucket");
+  expect(() => control(bucket as never)).toThrow("control: a task or workflow is wanted, and files is a bucket");
 });
 
 test("the plan names the part", () => {

@@ -28,6 +28,7 @@ const SHAPES = {
   schedule: ['(("', '"))'],
   secret: ['>"', '"]'],
   monitor: ['{{"', '"}}'],
+  workflow: ['[/"', '"/]'],
 } as const satisfies Record<PartKind, readonly [string, string]>;
 
 function shape(part: PartPlan): string {

@@ -1,6 +1,7 @@
 import type { Action, LinkPlan, PartPlan, SourcePlan, TimingPlan } from "../../parts/plan.ts";
 import { toDuration } from "../../shared/duration.ts";
 import { formatBytes } from "../../shared/size.ts";
+import { type Step, stepsOf } from "../../shared/workflow/definition.ts";
 
 /** Each permission as a verb. */
 const VERBS = {
@@ -18,6 +19,10 @@ const VERBS = {
   "task.submit": "submits to",
   "task.read": "watches",
   "task.control": "controls",
+  "workflow.start": "starts",
+  "workflow.read": "watches",
+  "workflow.control": "controls",
+  "workflow.answer": "answers",
 } as const satisfies Record<Action, string>;
 
 /** `reads and writes videos-outputs`. */
@@ -66,10 +71,22 @@ export function relationsInWords(part: PartPlan): string {
       return part.alarms.map(({ part: watched, metric, above }) => `${metric} of ${watched} above ${above}`).join(", ");
     case "secret":
       return part.config ? `from config ${part.config}` : "";
+    case "workflow":
+      return [...new Set(stepsOf(part.definition).flatMap(doneBy))].map((name) => `calls ${name}`).join(", ");
     default:
       return "";
   }
 }
+
+/** The part that does a step. */
+const doneBy = (step: Step): readonly string[] =>
+  step.type === "function"
+    ? [step.function]
+    : step.type === "task"
+      ? [step.task]
+      : step.type === "callback"
+        ? [step.ask.name]
+        : [];
 
 /** A part's own numbers, as far as a reader wants them. */
 export function factsInWords(part: PartPlan): string {
@@ -112,6 +129,8 @@ export function factsInWords(part: PartPlan): string {
       return facts(part.notify.length > 0 && `tells ${part.notify.map(({ name }) => name).join(", ")}`);
     case "secret":
       return facts(existing);
+    case "workflow":
+      return facts(toDuration(part.timeout), times(stepsOf(part.definition).length, "step"));
   }
 }
 

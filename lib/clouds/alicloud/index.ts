@@ -50,6 +50,9 @@ export function alicloud(settings: AlicloudSettings, opts?: ComponentResourceOpt
         volume: (scope, plan) => volume(site, scope, plan),
         table: (scope, plan) => table(site, scope, plan),
         monitor: (scope, plan) => monitor(site, scope, plan),
+        workflow: ({ name }) => {
+          throw new Error(`${name}: the check refuses workflows here`);
+        },
       },
     },
     { region, ...(account !== undefined && { account }) },

@@ -53,6 +53,8 @@ const MILLRACE = { source: "Millrace's core, the same on every cloud", verified:
 const kept = { level: "native", how: "Pulumi's protect and retainOnDelete" } as const;
 const reused = { level: "native", how: "used by its name, never changed" } as const;
 
+const NO_WORKFLOWS = { source: "Millrace", verified: "documentation only" };
+
 /** Alibaba Cloud: Function Compute 3.0 and the services around it. */
 export const support: Support = {
   cloud: "alicloud",
@@ -261,6 +263,15 @@ export const support: Support = {
           ...ALARM,
         },
         notify: { level: "native", how: "targets of the alarm, by ARN", ...ALARM },
+      },
+    },
+    workflow: {
+      level: "refused",
+      how: "Millrace does not build workflows here yet",
+      ...NO_WORKFLOWS,
+      options: {
+        definition: { level: "refused", how: "Millrace does not build workflows here yet", ...NO_WORKFLOWS },
+        timeout: { level: "refused", how: "Millrace does not build workflows here yet", ...NO_WORKFLOWS },
       },
     },
   },

@@ -47,6 +47,8 @@ const MILLRACE = { source: "Millrace's core, the same on every cloud", verified:
 const kept = { level: "native", how: "Pulumi's retainOnDelete" } as const;
 const reused = { level: "native", how: "used by its name, never changed" } as const;
 
+const NO_WORKFLOWS = { source: "Millrace", verified: "documentation only" };
+
 /** AWS: Lambda and Step Functions, with Fargate for what takes longer than Lambda allows. */
 export const support: Support = {
   cloud: "aws",
@@ -271,6 +273,15 @@ export const support: Support = {
           ...ALARM,
         },
         notify: { level: "added", how: "through a topic of SNS, from which queues and functions get it", ...ALARM },
+      },
+    },
+    workflow: {
+      level: "refused",
+      how: "Millrace does not build workflows here yet",
+      ...NO_WORKFLOWS,
+      options: {
+        definition: { level: "refused", how: "Millrace does not build workflows here yet", ...NO_WORKFLOWS },
+        timeout: { level: "refused", how: "Millrace does not build workflows here yet", ...NO_WORKFLOWS },
       },
     },
   },

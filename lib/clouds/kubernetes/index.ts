@@ -62,6 +62,9 @@ export function kubernetes(settings: KubernetesSettings, opts?: ComponentResourc
         volume: (scope, plan) => volume(site, scope, plan),
         table: (scope, plan) => table(site, scope, plan),
         monitor: (scope, plan) => monitor(site, scope, plan),
+        workflow: ({ name }) => {
+          throw new Error(`${name}: the check refuses workflows here`);
+        },
       },
     },
     { ...(cluster !== undefined && { region: cluster }) },

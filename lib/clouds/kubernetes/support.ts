@@ -56,6 +56,8 @@ const INTERVALS = [
   DAY,
 ];
 
+const NO_WORKFLOWS = { source: "Millrace", verified: "documentation only" };
+
 /** Kubernetes, with NATS, KEDA and an S3-compatible server in it. */
 export const support: Support = {
   cloud: "kubernetes",
@@ -253,6 +255,15 @@ export const support: Support = {
           ...RULE,
         },
         notify: { level: "refused", how: "your Alertmanager tells whom it is configured to tell", ...RULE },
+      },
+    },
+    workflow: {
+      level: "refused",
+      how: "Millrace does not build workflows here yet",
+      ...NO_WORKFLOWS,
+      options: {
+        definition: { level: "refused", how: "Millrace does not build workflows here yet", ...NO_WORKFLOWS },
+        timeout: { level: "refused", how: "Millrace does not build workflows here yet", ...NO_WORKFLOWS },
       },
     },
   },

@@ -112,6 +112,15 @@ export const support: Support = {
         notify: { level: "added", how: "sent", ...LOCAL },
       },
     },
+    workflow: {
+      level: "native",
+      how: "rows of the journal: steps that are done are not done again after a restart",
+      ...LOCAL,
+      options: {
+        definition: journal,
+        timeout: { ...journal, min: 1 },
+      },
+    },
   },
   sources: { "bucket.created": journal, "queue.received": journal, "schedule.fired": journal },
   runs: {

@@ -53,6 +53,10 @@ export const RAM_ACTIONS = {
     "fc:GetAsyncTask",
     "fc:StopAsyncTask",
   ],
+  "workflow.start": [],
+  "workflow.read": [],
+  "workflow.control": [],
+  "workflow.answer": [],
 } as const satisfies Record<Action, readonly string[]>;
 
 /** One permission: verbs on resources. */

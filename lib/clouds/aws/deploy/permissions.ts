@@ -54,6 +54,10 @@ export const IAM_ACTIONS = {
     "states:DescribeExecution",
     "states:StopExecution",
   ],
+  "workflow.start": [],
+  "workflow.read": [],
+  "workflow.control": [],
+  "workflow.answer": [],
 } as const satisfies Record<Action, readonly string[]>;
 
 /** Calls that know nothing but all resources, each with the page that says so. */

@@ -15,4 +15,5 @@ export const build: CloudDriver["build"] = {
   volume: byName,
   table: byName,
   monitor: byName,
+  workflow: byName,
 };

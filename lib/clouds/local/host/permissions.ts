@@ -28,6 +28,10 @@ export const GRANTS = {
   "task.submit": { methods: ["submit"], deed: "start runs of", link: "submit" },
   "task.read": { methods: ["get", "list"], deed: "look at runs of", link: "read" },
   "task.control": { methods: ["stop", "retry"], deed: "stop or retry runs of", link: "control" },
+  "workflow.start": { methods: ["start"], deed: "start runs of", link: "start" },
+  "workflow.read": { methods: ["get", "list"], deed: "look at runs of", link: "control" },
+  "workflow.control": { methods: ["stop", "retry"], deed: "stop or retry runs of", link: "control" },
+  "workflow.answer": { methods: ["answer"], deed: "answer callbacks of", link: "answer" },
 } as const satisfies Readonly<Record<Action, Grant>>;
 
 const ACTIONS = Object.keys(GRANTS) as readonly Action[];
