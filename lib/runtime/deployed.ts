@@ -3,7 +3,7 @@ import type { Environment } from "../shared/environment.ts";
 import { OWN_TASK } from "../shared/environment.ts";
 import type { Clock } from "./clock.ts";
 import { connect, type Deployment, type LinkAddress, type PortWorld } from "./deployment.ts";
-import { toErrorRecord } from "./errors.ts";
+import { fromErrorRecord, toErrorRecord } from "./errors.ts";
 import type { SourceEvent } from "./events.ts";
 import type { Run } from "./handler.ts";
 import { invocation } from "./invocation.ts";
@@ -12,6 +12,7 @@ import type { Served } from "./serve.ts";
 import { type AttemptCall, readAttemptCall } from "./tasks/attempt.ts";
 import type { Outcome } from "./tasks/platform.ts";
 import { type AttemptHost, workAttempt } from "./tasks/worker.ts";
+import { type StepAnswer, type StepCall, stepFailed, stepId, stepSucceeded } from "./workflows/step-call.ts";
 
 /** What a deployed function is made of, and what is around it. */
 export interface DeployedWorld<World extends PortWorld> {
@@ -36,7 +37,10 @@ export interface PlatformCall {
   readonly signal?: AbortSignal;
 }
 
-/** A function where its platform has put it: it serves events, and works on attempts of the task that is its own. */
+/**
+ * A function where its platform has put it: it serves events, does steps of workflows, and works on attempts of the task
+ * that is its own.
+ */
 export class DeployedFunction<World extends PortWorld> {
   readonly #around: DeployedWorld<World>;
   readonly #links: Readonly<Record<string, LinkAddress>>;
@@ -53,6 +57,25 @@ export class DeployedFunction<World extends PortWorld> {
 
   serve(events: readonly SourceEvent[], { id, deadline, attempt = 1, signal }: PlatformCall): Promise<Served> {
     return this.#invoke(events, { id, attempt, deadline, progress: () => {} }, signal);
+  }
+
+  /**
+   * Does one step of a workflow: its input is the payload of a call whose id is the same at every attempt.
+   *
+   * @throws what the handler threw, where the workflow's own retry is to do the step again.
+   */
+  async step(call: StepCall, { deadline, signal }: PlatformCall): Promise<StepAnswer> {
+    const id = stepId(call);
+    const time = new Date(this.#around.clock.now()).toISOString();
+    const event = { type: "function.invoked", id, payload: call.input, time } as const;
+    const run = { id, attempt: call.attempt, deadline, progress: () => {} };
+    const { results, failures } = await this.#invoke([event], run, signal);
+    try {
+      if (failures[0]) throw fromErrorRecord(failures[0].error);
+      return stepSucceeded(call, results[0] ?? "null");
+    } catch (error) {
+      return stepFailed(call, error);
+    }
   }
 
   /** Runs one attempt of the function's own task, and reports its progress and its end. */

@@ -1,7 +1,9 @@
-import { DeployedFunction } from "../../../runtime/deployed.ts";
+import { DeployedFunction, type PlatformCall } from "../../../runtime/deployed.ts";
 import type { Deployment } from "../../../runtime/deployment.ts";
+import { toErrorRecord } from "../../../runtime/errors.ts";
 import type { Served } from "../../../runtime/serve.ts";
 import { SURROUNDINGS, type Surroundings } from "../../../runtime/surroundings.ts";
+import { readStepCall, type StepCall } from "../../../runtime/workflows/step-call.ts";
 import { readEnvironment } from "../../../shared/environment.ts";
 import type { AlicloudWorld, Credentials } from "./account.ts";
 import { parse, toEvents } from "./events.ts";
@@ -27,7 +29,10 @@ export function start(deployment: Deployment, around: Surroundings = SURROUNDING
     const world = (plain: object) => ({ ...plain, region, credentials: () => credentials }) as AlicloudWorld;
     const deployed = new DeployedFunction({ deployment, environment, world, clock, write });
     const call = { id: requestId, deadline: clock.now() + timeout * 1000 };
-    const attempt = deployed.attemptIn(parse(Buffer.from(event).toString("utf8")));
+    const value = parse(Buffer.from(event).toString("utf8"));
+    const step = readStepCall(value);
+    if (step) return toStepAnswer(deployed, step, call);
+    const attempt = deployed.attemptIn(value);
     if (attempt) {
       const outcome = await deployed.work(attempt, call);
       // The service is to know too: its own state and count of errors, and what it answers when it is asked.
@@ -37,6 +42,19 @@ export function start(deployment: Deployment, around: Surroundings = SURROUNDING
     const now = new Date(clock.now()).toISOString();
     return toAnswer(await deployed.serve(toEvents(event, { requestId, now, sources: environment.sources }), call));
   };
+}
+
+/** @throws what is to be tried again: the workflow does it when the call fails. */
+async function toStepAnswer(
+  deployed: DeployedFunction<AlicloudWorld>,
+  step: StepCall,
+  call: PlatformCall,
+): Promise<Uint8Array> {
+  try {
+    return Buffer.from(JSON.stringify(await deployed.step(step, call)));
+  } catch (error) {
+    throw toThrown(toErrorRecord(error));
+  }
 }
 
 /** @throws the first failure, which tells of the others */
