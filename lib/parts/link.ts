@@ -1,6 +1,7 @@
 import type {
   BucketReader,
   BucketRemover,
+  BucketUploader,
   BucketWriter,
   FunctionInvoker,
   QueueReceiver,
@@ -76,7 +77,7 @@ export function read(part: Bucket | Table | Secret | TaskPart, options: ReachOpt
 }
 
 /** Lets the function put objects or rows; it can't read or remove objects by this. A bucket may be elsewhere, as in {@link read}. */
-export function write(part: Bucket, options?: ReachOptions): Link<BucketWriter>;
+export function write(part: Bucket, options?: ReachOptions): Link<BucketWriter & BucketUploader>;
 export function write(part: Table): Link<TableWriter>;
 export function write(part: Bucket | Table, options: ReachOptions = {}): Link<never> {
   return bucketLink("write", part, `${part.kind}.write`, options, ["bucket", "table"]);

@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import type { Crc64Kind } from "./crc64.ts";
 import type { SubmitOptions, Task, TaskFilter, TaskPage } from "./tasks/task.ts";
 import type { Answer, WorkflowFilter, WorkflowHistory, WorkflowPage, WorkflowRun } from "./workflows/run.ts";
 
@@ -13,6 +14,19 @@ export interface ObjectInfo {
   readonly modified: string;
   readonly contentType?: string;
   readonly metadata: Readonly<Record<string, string>>;
+  /** Of the whole content, where it was asked for and the store knows it. */
+  readonly crc64?: Crc64;
+}
+
+/** A CRC-64, as 16 hexadecimal digits. */
+export interface Crc64 {
+  readonly kind: Crc64Kind;
+  readonly value: string;
+}
+
+export interface HeadOptions {
+  /** Whether to ask for the CRC-64 of the content. @default no */
+  readonly crc64?: boolean;
 }
 
 export interface GetOptions {
@@ -26,7 +40,7 @@ export interface GetOptions {
 export interface BucketReader {
   /** The bucket's logical name. */
   readonly bucket: string;
-  head(key: string): Promise<ObjectInfo | undefined>;
+  head(key: string, options?: HeadOptions): Promise<ObjectInfo | undefined>;
   get(key: string, options?: GetOptions): Promise<Uint8Array>;
   stream(key: string, options?: GetOptions): Promise<Readable>;
   /** A path that holds the object's content until the invocation ends; not to be written to. */
@@ -54,6 +68,69 @@ export interface BucketWriter {
   put(key: string, body: Uint8Array | string | Readable, options?: PutOptions): Promise<ObjectInfo>;
   /** Puts a file's content; the file may be moved away. */
   putFile(key: string, path: string, options?: PutOptions): Promise<ObjectInfo>;
+}
+
+/**
+ * An object that comes in pieces, from any number of processes. It is nothing until it is completed: then it appears
+ * whole. Plain JSON, to be handed on.
+ */
+export interface Upload {
+  readonly key: string;
+  /** The store's own name of it. */
+  readonly id: string;
+  /** The CRC-64 that the store says of its pieces and of the object. Absent: none. */
+  readonly crc64?: Crc64Kind;
+}
+
+/** A piece of an upload, as the store has it. */
+export interface Piece {
+  /** From 1 to 10,000; the object's content is all pieces in this order. */
+  readonly number: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly etag: string;
+  /** Of the upload's kind, as 16 hexadecimal digits. */
+  readonly crc64?: string;
+}
+
+/** Where a store copies a piece from, without anybody reading it. */
+export interface PieceSource {
+  readonly from: BucketReader;
+  readonly key: string;
+  /** First and last byte, both included. */
+  readonly range: readonly [first: number, last: number];
+  /** Refused (`conflict`) if the object's etag is another one. */
+  readonly ifMatch: string;
+}
+
+/**
+ * Writes objects in pieces, each by whoever has the upload. The store remembers which pieces there are, so that others
+ * go on where somebody stopped. An upload that is over, completed or aborted, is `not-found` to all but `abort`.
+ */
+export interface BucketUploader {
+  readonly bucket: string;
+  beginUpload(key: string, options?: Pick<PutOptions, "contentType" | "metadata">): Promise<Upload>;
+  /**
+   * Puts a piece in the place of one that may be there: at least 5 MiB, but for the last one.
+   *
+   * @param crc64 of the upload's kind; another content than this is refused
+   */
+  putPiece(upload: Upload, number: number, body: Uint8Array, crc64?: string): Promise<Piece>;
+  /** Lets the store copy a piece by itself. Nothing where it does not reach the source, or knows no such copies. */
+  copyPiece(upload: Upload, number: number, source: PieceSource): Promise<Piece | undefined>;
+  /** By their numbers; `next` goes into `after`. @default at most 1,000 pieces, from the first one */
+  listPieces(
+    upload: Upload,
+    options?: { readonly after?: number; readonly limit?: number },
+  ): Promise<{ readonly pieces: readonly Piece[]; readonly next?: number }>;
+  /** Makes the object of all its pieces. An upload whose condition does not hold (`conflict`) stays. */
+  completeUpload(
+    upload: Upload,
+    pieces: readonly Piece[],
+    options?: Pick<PutOptions, "ifMatch" | "ifNoneMatch">,
+  ): Promise<ObjectInfo>;
+  /** Removes the pieces; what is over already is no error. */
+  abortUpload(upload: Upload): Promise<void>;
 }
 
 /** Removes objects; removing what is not there is no error. */

@@ -24,7 +24,14 @@ import {
   type Volume,
 } from "../../lib/parts/part.ts";
 import type { PartKind } from "../../lib/parts/plan.ts";
-import type { BucketReader, BucketRemover, BucketWriter, QueueSender, VolumeMount } from "../../lib/runtime/ports.ts";
+import type {
+  BucketReader,
+  BucketRemover,
+  BucketUploader,
+  BucketWriter,
+  QueueSender,
+  VolumeMount,
+} from "../../lib/runtime/ports.ts";
 
 const part = <P>(kind: PartKind, name: string): P =>
   new Part({ kind, name, cloud: "here" } as never, undefined as never) as P;
@@ -68,7 +75,7 @@ test("all gives several permissions on one part, each once", () => {
   const store = all(read(bucket), write(bucket), read(bucket));
   expect(toLinkPlan(store, "here")).toEqual({ part: "files", actions: ["bucket.read", "bucket.write"] });
   expectTypeOf(all(read(bucket), write(bucket), remove(bucket))).toEqualTypeOf<
-    Link<BucketReader & BucketWriter & BucketRemover>
+    Link<BucketReader & BucketWriter & BucketUploader & BucketRemover>
   >();
 });
 

@@ -8,14 +8,18 @@ import { Tables } from "../../lib/clouds/local/host/tables.ts";
 import { VirtualClock } from "../../lib/clouds/local/host/virtual-clock.ts";
 import { bucketPlan, queuePlan, tablePlan } from "../clouds/local/plans.ts";
 import { testBucket, testQueue, testTable } from "./conformance.ts";
+import { testUploads } from "./uploads-conformance.ts";
 
-testBucket(async () => {
+testBucket(bucketSubject);
+testUploads(bucketSubject);
+
+async function bucketSubject() {
   const { journal, clock, ...subject } = local();
   const buckets = new Buckets({ journal, clock, onCreated: () => {} });
   buckets.define(bucketPlan("media"));
   const bucket = { ...buckets.reader("media"), ...buckets.writer("media"), ...buckets.remover("media") };
   return { ...subject, bucket };
-});
+}
 
 testQueue(async () => {
   const { journal, clock, ...subject } = local();

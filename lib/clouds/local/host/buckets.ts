@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
-import { constants, existsSync, linkSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
-import { chmod, copyFile, type FileHandle, link, open, rm } from "node:fs/promises";
+import { constants, createReadStream, existsSync, linkSync, lstatSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { chmod, copyFile, type FileHandle, link, open, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import { Readable } from "node:stream";
 import type { BucketPlan } from "../../../parts/plan.ts";
@@ -19,13 +19,19 @@ import type { BucketCreated } from "../../../runtime/events.ts";
 import type {
   BucketReader,
   BucketRemover,
+  BucketUploader,
   BucketWriter,
+  Crc64,
   GetOptions,
+  HeadOptions,
   ObjectInfo,
+  Piece,
   PutOptions,
+  Upload,
 } from "../../../runtime/ports.ts";
 import type { Duty } from "./agenda.ts";
 import { fullDisk, type Journal } from "./journal.ts";
+import { Uploads } from "./uploads.ts";
 
 /** How long a blob nobody points to stays, in milliseconds: somebody may just have been given its path. */
 const GRACE = 3_600_000;
@@ -53,6 +59,7 @@ const SCHEMA = `
   CREATE INDEX IF NOT EXISTS objects_by_hash ON objects (hash);
   CREATE INDEX IF NOT EXISTS objects_by_age ON objects (bucket, modified);
   CREATE TABLE IF NOT EXISTS garbage (hash TEXT PRIMARY KEY, since INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS checksums (hash TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE INDEX IF NOT EXISTS garbage_by_age ON garbage (since);
   CREATE TABLE IF NOT EXISTS bucket_events (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL) STRICT;
   INSERT OR IGNORE INTO bucket_events VALUES (1, 0);
@@ -70,6 +77,8 @@ interface ObjectRow {
 interface Content {
   readonly hash: string;
   readonly size: number;
+  /** Of what came in pieces. */
+  readonly crc64?: Crc64;
 }
 
 /** An object came, changed or went. */
@@ -101,6 +110,7 @@ export class Buckets implements Duty {
   readonly #grace: number;
   readonly #blobs: string;
   readonly #staging: string;
+  readonly #uploads: Uploads;
   readonly #plans = new Map<string, BucketPlan>();
   readonly #listeners = new Set<(change: ObjectChange) => void>();
   #collectAfter = 0;
@@ -116,6 +126,7 @@ export class Buckets implements Duty {
     // What a killed host was writing; nobody else works in this folder.
     rmSync(this.#staging, { recursive: true, force: true });
     mkdirSync(this.#staging, { recursive: true });
+    this.#uploads = new Uploads(journal, clock);
   }
 
   /** Makes a bucket, or changes its plan; its objects stay. */
@@ -139,7 +150,7 @@ export class Buckets implements Duty {
     this.#plan(bucket);
     return {
       bucket,
-      head: async (key) => this.head(bucket, key),
+      head: async (key, options) => this.head(bucket, key, options),
       get: async (key, options) => {
         const { handle, first, length } = await this.#open(bucket, key, options);
         try {
@@ -162,12 +173,22 @@ export class Buckets implements Duty {
   }
 
   /** @throws `not-found` if there is no such bucket. */
-  writer(bucket: string): BucketWriter {
+  writer(bucket: string): BucketWriter & BucketUploader {
     this.#plan(bucket);
     return {
       bucket,
       put: (key, body, options) => this.#put(bucket, key, body, options),
       putFile: (key, path, options) => this.#putFile(bucket, key, path, options),
+      beginUpload: async (key, options) => this.#uploads.begin(bucket, key, options),
+      putPiece: async (upload, number, body, crc64) => {
+        const staged = this.stage();
+        await writeFile(staged, body);
+        return this.commitPiece(bucket, upload, number, staged, crc64);
+      },
+      copyPiece: async () => undefined,
+      listPieces: async (upload, options) => this.#uploads.list(bucket, upload, options),
+      completeUpload: (upload, pieces, options) => this.#completeUpload(bucket, upload, pieces, options),
+      abortUpload: async (upload) => this.#uploads.abort(upload),
     };
   }
 
@@ -178,9 +199,15 @@ export class Buckets implements Duty {
   }
 
   /** What the index says of an object. */
-  head(bucket: string, key: string): ObjectInfo | undefined {
+  head(bucket: string, key: string, { crc64 = false }: HeadOptions = {}): ObjectInfo | undefined {
     const row = this.#row(bucket, key);
-    return row && toInfo(row);
+    const checksum = row && crc64 ? this.#checksum(row.hash) : undefined;
+    return row && { ...toInfo(row), ...(checksum && { crc64: checksum }) };
+  }
+
+  #checksum(hash: string): Crc64 | undefined {
+    const row = this.#journal.sql("SELECT kind, value FROM checksums WHERE hash = ?").get(hash);
+    return row && { kind: row.kind as Crc64["kind"], value: row.value as string };
   }
 
   /**
@@ -218,8 +245,7 @@ export class Buckets implements Duty {
    */
   async commit(bucket: string, key: string, staged: string, options: PutOptions = {}): Promise<ObjectInfo> {
     this.#plan(bucket);
-    if (dirname(resolve(staged)) !== this.#staging || !lstatSync(staged).isFile())
-      throw new MillraceError("bad-input", `a staged file is what stage() named, got "${staged}"`);
+    this.#checkStaged(staged);
     return this.#finish(bucket, key, staged, options, async () => {
       const handle = await open(staged, "r+");
       try {
@@ -233,6 +259,42 @@ export class Buckets implements Duty {
     });
   }
 
+  /** Makes a piece of an upload of a file that lies where `stage` said; the file is gone afterwards. */
+  async commitPiece(bucket: string, upload: Upload, number: number, staged: string, crc64?: string): Promise<Piece> {
+    this.#plan(bucket);
+    this.#checkStaged(staged);
+    try {
+      return await this.#uploads.put(bucket, upload, number, staged, crc64);
+    } catch (error) {
+      throw isFullDisk(error) ? fullDisk(this.#journal.folder, error) : error;
+    } finally {
+      await rm(staged, { force: true });
+    }
+  }
+
+  async #completeUpload(bucket: string, upload: Upload, pieces: readonly Piece[], conditions: PutOptions = {}) {
+    const { files, crc64, described, end } = this.#uploads.content(bucket, upload, pieces);
+    const staged = this.stage();
+    const write = async (): Promise<Content> => {
+      const handle = await open(staged, "wx", 0o444);
+      try {
+        const content = await hashContent(contentOf(files), (chunk) => writeFully(handle, chunk));
+        await handle.sync();
+        return { ...content, crc64 };
+      } finally {
+        await handle.close();
+      }
+    };
+    const info = await this.#finish(bucket, upload.key, staged, { ...described, ...conditions }, write, end);
+    this.#uploads.abort(upload);
+    return info;
+  }
+
+  #checkStaged(path: string): void {
+    if (dirname(resolve(path)) === this.#staging && lstatSync(path).isFile()) return;
+    throw new MillraceError("bad-input", `a staged file is what stage() named, got "${path}"`);
+  }
+
   next(): number | undefined {
     const oldest = this.#journal.sql("SELECT min(since) AS time FROM garbage").get()?.time as number | null;
     const times = [...this.#plans.values()].map(({ name, expires }) => {
@@ -240,12 +302,14 @@ export class Buckets implements Duty {
       const first = this.#journal.sql("SELECT min(modified) AS time FROM objects WHERE bucket = ?").get(name)?.time;
       return typeof first === "number" ? first + expires * 1000 : Infinity;
     });
-    const next = Math.min(...times, oldest === null ? Infinity : oldest + this.#grace);
+    const upload = this.#uploads.next() ?? Infinity;
+    const next = Math.min(...times, upload, oldest === null ? Infinity : oldest + this.#grace);
     return next === Infinity ? undefined : Math.max(next, this.#collectAfter);
   }
 
-  /** Removes objects that expired, and contents that no object has had for the grace period. */
+  /** Removes objects that expired, uploads nobody completes, and contents that no object has had for the grace period. */
   run(now: number): void {
+    this.#uploads.expire(now);
     const collected = [...this.#plans.values()].map((plan) => this.#expire(plan, now));
     collected.push(this.#collect(now));
     this.#collectAfter = collected.includes(COLLECTION_LIMIT) ? now : now + COLLECTION_PAUSE;
@@ -270,7 +334,10 @@ export class Buckets implements Duty {
         .all(now - this.#grace, COLLECTION_LIMIT) as { hash: string }[];
       for (const { hash } of rows) {
         const isUsed = this.#journal.sql("SELECT 1 FROM objects WHERE hash = ? LIMIT 1").get(hash);
-        if (!isUsed) rmSync(this.#blobPath(hash), { force: true });
+        if (!isUsed) {
+          rmSync(this.#blobPath(hash), { force: true });
+          this.#journal.sql("DELETE FROM checksums WHERE hash = ?").run(hash);
+        }
         this.#journal.sql("DELETE FROM garbage WHERE hash = ?").run(hash);
       }
       return rows.length;
@@ -365,12 +432,13 @@ export class Buckets implements Duty {
     staged: string,
     options: PutOptions,
     write: () => Promise<Content>,
+    also: () => void = () => {},
   ): Promise<ObjectInfo> {
     try {
       checkKey(key);
       checkPut(key, this.head(bucket, key), options); // before the work; again in the transaction
       const content = await write();
-      const info = this.#publish(bucket, key, staged, content, options);
+      const info = this.#publish(bucket, key, staged, content, options, also);
       this.#changed({ bucket, key });
       return info;
     } catch (error) {
@@ -381,7 +449,14 @@ export class Buckets implements Duty {
   }
 
   /** In one go, so that no collection comes between: a content is garbage until an object has it. */
-  #publish(bucket: string, key: string, staged: string, { hash, size }: Content, options: PutOptions): ObjectInfo {
+  #publish(
+    bucket: string,
+    key: string,
+    staged: string,
+    { hash, size, crc64 }: Content,
+    options: PutOptions,
+    also: () => void,
+  ): ObjectInfo {
     const now = this.#clock.now();
     const blob = this.#blobPath(hash);
     this.#journal.transaction(() => this.#discard(hash, now));
@@ -397,6 +472,13 @@ export class Buckets implements Duty {
         .sql(`INSERT OR REPLACE INTO objects (bucket, ${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)`)
         .run(bucket, key, hash, size, now, contentType, JSON.stringify(metadata));
       this.#journal.sql("DELETE FROM garbage WHERE hash = ?").run(hash);
+      if (crc64) {
+        const { kind, value } = crc64;
+        this.#journal
+          .sql("INSERT OR REPLACE INTO checksums (hash, kind, value) VALUES (?, ?, ?)")
+          .run(hash, kind, value);
+      }
+      also();
       if (previous !== undefined && previous !== hash) this.#discard(previous, now);
       const info = this.head(bucket, key)!;
       this.#onCreated(this.#event(bucket, info));
@@ -480,6 +562,12 @@ async function hashContent(
     await onChunk(bytes);
   }
   return { hash: hash.digest("hex"), size };
+}
+
+/** One file after the other. */
+async function* contentOf(files: readonly string[]): AsyncGenerator<Uint8Array, undefined> {
+  for (const file of files) yield* createReadStream(file, { highWaterMark: READ_CHUNK });
+  return undefined;
 }
 
 /** One write may take a part of the bytes. */

@@ -1,7 +1,7 @@
 import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { MillraceError } from "../../../runtime/errors.ts";
-import type { ObjectInfo, PutOptions } from "../../../runtime/ports.ts";
+import type { ObjectInfo, Piece, PutOptions, Upload } from "../../../runtime/ports.ts";
 import type { Call, LinkAddress } from "../runtime/channel.ts";
 import type { FaultPoint, Faults } from "./faults.ts";
 import type { JobHandle } from "./instance.ts";
@@ -18,6 +18,7 @@ export interface BucketFiles {
   /** Where to write a new object's content. */
   stage(): string;
   commit(bucket: string, key: string, staged: string, options?: PutOptions): Promise<ObjectInfo>;
+  commitPiece(bucket: string, upload: Upload, number: number, staged: string, crc64?: string): Promise<Piece>;
 }
 
 export interface CallsOptions {
@@ -60,7 +61,7 @@ export class InvocationCalls {
   async answer({ link, method, args }: Call, job: JobHandle): Promise<unknown> {
     const { permissions, faults } = this.#options;
     const verb = permissions.check(this.#name, link, method);
-    if (method === "commit" && asksForEtag(args)) permissions.check(this.#name, link, "head");
+    if (asksForEtag(method, args)) permissions.check(this.#name, link, "head");
     const point = faultPoint(verb, method);
     const work = () => this.#do(verb, method, args, job);
     return point ? faults.around(point, verb.part, work, () => job.kill()) : work();
@@ -99,14 +100,28 @@ export class InvocationCalls {
       return path;
     },
 
-    commit: async (bucket, [key, path, options]) => {
-      const staged = path as string;
-      if (!this.#staged.delete(staged)) {
-        throw new MillraceError("refused", `${staged} is no place that this invocation was given to write to`);
-      }
-      return this.#options.buckets.commit(bucket, key as string, staged, options as PutOptions | undefined);
-    },
+    commit: async (bucket, [key, path, options]) =>
+      this.#options.buckets.commit(
+        bucket,
+        key as string,
+        this.#takeStaged(path as string),
+        options as PutOptions | undefined,
+      ),
+
+    commitPiece: async (bucket, [upload, number, path, crc64]) =>
+      this.#options.buckets.commitPiece(
+        bucket,
+        upload as Upload,
+        number as number,
+        this.#takeStaged(path as string),
+        crc64 as string | undefined,
+      ),
   };
+
+  #takeStaged(path: string): string {
+    if (this.#staged.delete(path)) return path;
+    throw new MillraceError("refused", `${path} is no place that this invocation was given to write to`);
+  }
 
   /**
    * Beside the scratch folder, which is the handler's own and begins empty. Another one for every invocation: the next
@@ -119,13 +134,16 @@ export class InvocationCalls {
 }
 
 /** A put on condition of an etag reads it, which every cloud wants a permission for. */
-const asksForEtag = (commit: readonly unknown[]): boolean =>
-  (commit[2] as PutOptions | undefined)?.ifMatch !== undefined;
+const asksForEtag = (method: string, args: readonly unknown[]): boolean =>
+  (method === "commit" || method === "completeUpload") && (args[2] as PutOptions | undefined)?.ifMatch !== undefined;
 
-/** `stage` is none: an object is put when it is committed. */
+/** `stage` is none: an object is put when it is committed, and one in pieces when it is completed. */
 function faultPoint({ action }: UsedVerb, method: string): FaultPoint | undefined {
-  if (method === "stage") return undefined;
-  if (method === "commit") return "bucket.put";
+  if (UNTOUCHED.includes(method)) return undefined;
+  if (method === "commit" || method === "completeUpload") return "bucket.put";
+  if (method === "commitPiece") return "bucket.piece";
   if (method === "open" || method === "file") return "bucket.read";
   return `${kindOf([action])}.${method}` as FaultPoint;
 }
+
+const UNTOUCHED = ["stage", "beginUpload", "listPieces", "abortUpload"];

@@ -8,6 +8,7 @@ export const FAULT_POINTS = {
   "bucket.read": "a handler reads an object: get, stream or file",
   "bucket.list": "a handler lists objects",
   "bucket.put": "a handler's object is complete and about to appear",
+  "bucket.piece": "a handler's piece of an upload is complete",
   "bucket.remove": "a handler removes an object",
   "queue.send": "a handler sends a message",
   "queue.receive": "a handler receives messages",

@@ -3,7 +3,7 @@ import { MillraceError } from "../../../runtime/errors.ts";
 import type { LinkAddress } from "../runtime/channel.ts";
 
 interface Grant {
-  /** What the channel carries for the port's methods: `open` and `file` read, `stage` and `commit` put. */
+  /** What the channel carries for the port's methods: `open` and `file` read, `stage`, `commit` and `commitPiece` put. */
   readonly methods: readonly string[];
   /** What a function may not do without it. */
   readonly deed: string;
@@ -14,7 +14,11 @@ interface Grant {
 /** What each permission word lets a handler ask of the host. */
 export const GRANTS = {
   "bucket.read": { methods: ["head", "open", "file", "list"], deed: "read objects of", link: "read" },
-  "bucket.write": { methods: ["stage", "commit"], deed: "put objects into", link: "write" },
+  "bucket.write": {
+    methods: ["stage", "commit", "beginUpload", "commitPiece", "listPieces", "completeUpload", "abortUpload"],
+    deed: "put objects into",
+    link: "write",
+  },
   "bucket.remove": { methods: ["remove"], deed: "remove objects from", link: "remove" },
   "queue.send": { methods: ["send"], deed: "send messages to", link: "send" },
   "queue.receive": { methods: ["receive", "acknowledge", "extend"], deed: "receive messages from", link: "receive" },

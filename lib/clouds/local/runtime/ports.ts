@@ -7,10 +7,12 @@ import { MillraceError } from "../../../runtime/errors.ts";
 import type {
   BucketReader,
   BucketRemover,
+  BucketUploader,
   BucketWriter,
   FunctionInvoker,
   GetOptions,
   ObjectInfo,
+  Piece,
   PutOptions,
   QueueReceiver,
   QueueSender,
@@ -39,7 +41,13 @@ export const portsOf = (
 function portOf({ kind, part, path }: LinkAddress, ask: AskHost, signal: AbortSignal): object {
   switch (kind) {
     case "bucket":
-      return { bucket: part, ...bucketReader(ask), ...bucketWriter(ask, signal), ...bucketRemover(ask) };
+      return {
+        bucket: part,
+        ...bucketReader(ask),
+        ...bucketWriter(ask, signal),
+        ...bucketUploader(ask),
+        ...bucketRemover(ask),
+      };
     case "queue":
       return {
         queue: part,
@@ -64,11 +72,12 @@ const methods = <Port>(ask: AskHost, names: readonly (keyof Port & string)[]): o
 
 type Reader = Omit<BucketReader, "bucket">;
 type Writer = Omit<BucketWriter, "bucket">;
+type Uploader = Omit<BucketUploader, "bucket">;
 type Remover = Omit<BucketRemover, "bucket">;
 
 /** Bodies stay out of the channel: the host says where the content lies, and it is read from there. */
 const bucketReader = (ask: AskHost): Reader => ({
-  head: (key) => ask("head", key) as Promise<ObjectInfo | undefined>,
+  head: (key, options) => ask("head", key, options) as Promise<ObjectInfo | undefined>,
   list: (options) => ask("list", options) as ReturnType<BucketReader["list"]>,
   file: (key, options) => ask("file", key, options) as Promise<string>,
   async get(key, options) {
@@ -142,6 +151,21 @@ async function moveFile(from: string, to: string): Promise<void> {
     await copyFile(from, to);
   }
 }
+
+const bucketUploader = (ask: AskHost): Uploader => ({
+  ...(methods<Uploader>(ask, ["beginUpload", "listPieces", "completeUpload", "abortUpload"]) as Uploader),
+  async putPiece(upload, number, body, crc64) {
+    const path = (await ask("stage", upload.key)) as string;
+    try {
+      await writeFile(path, body);
+      return (await ask("commitPiece", upload, number, path, crc64)) as Piece;
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
+  },
+  copyPiece: async () => undefined,
+});
 
 const bucketRemover = (ask: AskHost): Remover => ({
   remove: async (key) => {
