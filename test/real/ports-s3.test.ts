@@ -7,6 +7,7 @@ import { port } from "../../lib/clouds/aws/runtime/s3.ts";
 import { systemClock } from "../../lib/runtime/clock.ts";
 import type { Log } from "../../lib/runtime/handler.ts";
 import { testBucket } from "../ports/conformance.ts";
+import { testUploads } from "../ports/uploads-conformance.ts";
 import { type S3Server, startS3 } from "./servers/s3.ts";
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -50,6 +51,8 @@ const isNoFile = (key: string): boolean =>
   ["a", "folder"].includes(key) ||
   /[\p{Cc}\uFFFE\uFFFF]/u.test(key) ||
   key.split("/").some((name) => /^\.{0,2}$/.test(name) || name.includes("\0") || Buffer.byteLength(name) > 255);
+
+testUploads(async () => ({ ...(await subject()), copies: true }));
 
 testBucket(async () => ({ ...(await subject()), refuses: (key) => /^\.\.(\/|$)/.test(key), lacks: isNoFile }));
 

@@ -12,7 +12,7 @@ import type { Site } from "./shared.ts";
 export const IAM_ACTIONS = {
   // Without the list, what is missing is forbidden instead of not found. https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
   "bucket.read": ["s3:GetObject", "s3:ListBucket"],
-  "bucket.write": ["s3:PutObject", "s3:AbortMultipartUpload"],
+  "bucket.write": ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
   "bucket.remove": ["s3:DeleteObject"],
   "queue.send": ["sqs:SendMessage"],
   "queue.receive": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"],

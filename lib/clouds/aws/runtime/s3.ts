@@ -22,13 +22,19 @@ import { following, inPieces, inTurn, type Pieces, slices } from "../../../runti
 import type {
   BucketReader,
   BucketRemover,
+  BucketUploader,
   BucketWriter,
   GetOptions,
+  HeadOptions,
   ObjectInfo,
+  Piece,
+  PieceSource,
   PutOptions,
+  Upload,
 } from "../../../runtime/ports.ts";
 import { type AwsWorld, clientSettings } from "./account.ts";
 import { ask, type RequestOptions } from "./ask.ts";
+import { fromBase64, S3Uploads } from "./s3-uploads.ts";
 
 /** Larger objects go in parts of this size, in bytes; what is shorter goes in one request. */
 const PART = 8 * 2 ** 20;
@@ -45,20 +51,25 @@ export { worldBy } from "./account.ts";
  * Uploads in parts are made here and not by `@aws-sdk/lib-storage`: that one answers an abort while its parts are still
  * under way, which then stay behind.
  */
-export const port = (address: LinkAddress, world: AwsWorld): BucketReader & BucketWriter & BucketRemover =>
-  new S3Bucket(address, world);
+export const port = (
+  address: LinkAddress,
+  world: AwsWorld,
+): BucketReader & BucketWriter & BucketUploader & BucketRemover => new S3Bucket(address, world);
 
-class S3Bucket implements BucketReader, BucketWriter, BucketRemover {
+class S3Bucket implements BucketReader, BucketWriter, BucketUploader, BucketRemover {
   readonly bucket: string;
   readonly #name: string;
   readonly #client: S3Client;
   readonly #world: AwsWorld;
+  readonly #endpoint: string | undefined;
+  readonly #uploads: S3Uploads;
 
   constructor(address: LinkAddress, world: AwsWorld) {
     this.bucket = address.part;
     this.#name = field(address, "bucket");
     this.#world = world;
     const { endpoint } = address;
+    this.#endpoint = endpoint;
     this.#client = new S3Client({
       ...clientSettings(world, field(address, "region"), endpoint),
       // Other stores need not know the checksums that S3 added to its protocol.
@@ -68,12 +79,14 @@ class S3Bucket implements BucketReader, BucketWriter, BucketRemover {
         responseChecksumValidation: "WHEN_REQUIRED",
       }),
     });
+    this.#uploads = new S3Uploads({ bucket: this.bucket, name: this.#name, client: this.#client, world });
   }
 
-  async head(key: string): Promise<ObjectInfo | undefined> {
-    const answer = await this.#ask("head", key, (options) =>
-      this.#client.send(new HeadObjectCommand(this.#object(key)), options),
-    ).catch(ifMissing(undefined));
+  async head(key: string, { crc64 = false }: HeadOptions = {}): Promise<ObjectInfo | undefined> {
+    const command = new HeadObjectCommand({ ...this.#object(key), ...(crc64 && { ChecksumMode: "ENABLED" }) });
+    const answer = await this.#ask("head", key, (options) => this.#client.send(command, options)).catch(
+      ifMissing(undefined),
+    );
     return answer && infoOf(key, answer);
   }
 
@@ -166,6 +179,37 @@ class S3Bucket implements BucketReader, BucketWriter, BucketRemover {
     }
   }
 
+  beginUpload(key: string, options: Pick<PutOptions, "contentType" | "metadata"> = {}): Promise<Upload> {
+    checkS3Key(key);
+    return this.#uploads.begin(key, described(options));
+  }
+
+  putPiece = (upload: Upload, number: number, body: Uint8Array, crc64?: string): Promise<Piece> =>
+    this.#uploads.put(upload, number, body, crc64);
+
+  async copyPiece(upload: Upload, number: number, { from, ...source }: PieceSource): Promise<Piece | undefined> {
+    if (!(from instanceof S3Bucket) || !this.#reaches(from)) return undefined;
+    return this.#uploads.copy(upload, number, { ...source, bucket: from.#name });
+  }
+
+  listPieces = (upload: Upload, options?: { readonly after?: number; readonly limit?: number }) =>
+    this.#uploads.list(upload, options);
+
+  async completeUpload(
+    upload: Upload,
+    pieces: readonly Piece[],
+    options: Pick<PutOptions, "ifMatch" | "ifNoneMatch"> = {},
+  ): Promise<ObjectInfo> {
+    let dated = () => "";
+    const { ETag } = await this.#uploads.complete(upload, pieces, conditions(options), (command) => {
+      dated = withDate(command);
+    });
+    const size = pieces.reduce((sum, piece) => sum + piece.size, 0);
+    return { key: upload.key, size, etag: unquoted(ETag), modified: dated(), metadata: {} };
+  }
+
+  abortUpload = (upload: Upload): Promise<void> => this.#uploads.abort(upload);
+
   async remove(key: string): Promise<void> {
     checkS3Key(key);
     await this.#ask("remove", key, (options) =>
@@ -207,7 +251,7 @@ class S3Bucket implements BucketReader, BucketWriter, BucketRemover {
     }
   }
 
-  async #sendParts(key: string, upload: Upload, pieces: Pieces, giveUp?: () => void) {
+  async #sendParts(key: string, upload: OwnUpload, pieces: Pieces, giveUp?: () => void) {
     const tags: string[] = [];
     let size = 0;
     const sendOne = async (index: number, Body: Uint8Array) => {
@@ -222,7 +266,7 @@ class S3Bucket implements BucketReader, BucketWriter, BucketRemover {
   }
 
   /** With a signal of its own: an upload is abandoned just when the other one has aborted. */
-  async #abandon(key: string, upload: Upload): Promise<void> {
+  async #abandon(key: string, upload: OwnUpload): Promise<void> {
     const abortSignal = AbortSignal.timeout(10_000);
     await this.#client.send(new AbortMultipartUploadCommand(upload), { abortSignal }).catch((error: unknown) => {
       this.#world.log.warn(`${this.#what("put", key)}: its parts are left to the bucket's lifecycle`, { error });
@@ -244,12 +288,18 @@ class S3Bucket implements BucketReader, BucketWriter, BucketRemover {
     return ask(this.#what(verb, key), this.#world, request);
   }
 
+  /** One store, by the same keys: another's may not be ours to read. */
+  #reaches(other: S3Bucket): boolean {
+    return this.#endpoint === other.#endpoint && this.#world.credentials === other.#world.credentials;
+  }
+
   #object = (key: string) => ({ Bucket: this.#name, Key: key });
 
   #what = (verb: string, key: string): string => `${verb} "${key}" in bucket ${this.bucket}`;
 }
 
-interface Upload {
+/** A put of many requests, by the names of the SDK. */
+interface OwnUpload {
   readonly Bucket: string;
   readonly Key: string;
   readonly UploadId: string | undefined;
@@ -315,7 +365,14 @@ const infoOf = (key: string, answer: HeadObjectCommandOutput): ObjectInfo => ({
   metadata: Object.fromEntries(
     Object.entries(answer.Metadata ?? {}).map(([name, value]) => [name, decodeMetadata(value)]),
   ),
+  ...wholeSum(answer),
 });
+
+/** One that is made of its parts' sums says nothing of the content. */
+function wholeSum({ ChecksumCRC64NVME, ChecksumType }: HeadObjectCommandOutput): Pick<ObjectInfo, "crc64"> {
+  const value = ChecksumType === "COMPOSITE" ? undefined : fromBase64(ChecksumCRC64NVME);
+  return value === undefined ? {} : { crc64: { kind: "nvme", value } };
+}
 
 interface PutAnswer extends Pick<ObjectInfo, "key" | "size" | "modified"> {
   readonly etag: string | undefined;
