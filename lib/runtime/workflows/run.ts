@@ -33,6 +33,8 @@ export interface StepRecord {
   readonly outputPreview?: string;
   /** What a step of type `callback` waits for: its answer names it. */
   readonly callback?: string;
+  /** Of a map: how many items it has, and how they went so far. */
+  readonly items?: { readonly total: number; readonly succeeded: number; readonly failed: number };
 }
 
 /** A run of a workflow as everybody sees it. Times are ISO 8601. */

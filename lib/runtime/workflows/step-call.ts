@@ -1,3 +1,5 @@
+import type { Mapping, Origin } from "../../shared/workflow/definition.ts";
+import { resolve } from "../../shared/workflow/mapping.ts";
 import { type ErrorRecord, isRetryable, MillraceError, toErrorRecord } from "../errors.ts";
 
 /** A call of a function by a workflow, as platforms carry it. */
@@ -20,10 +22,14 @@ export type StepAnswer =
   | { readonly status: "succeeded"; readonly output: unknown }
   | { readonly status: "failed"; readonly error: ErrorRecord };
 
-/** The step a call is one of; nothing if it is something else. Platforms hand numbers on as texts at times. */
+/**
+ * The step a call is one of; nothing if it is something else. Platforms hand numbers on as texts at times, and their own
+ * languages fail where a reference leads nowhere: then `mapping` (JSON) and `known`, what it refers to, come in place of
+ * the input.
+ */
 export function readStepCall(value: unknown): StepCall | undefined {
   if (typeof value !== "object" || value === null) return undefined;
-  const { millrace, run, step, attempt, attempts, input, most } = value as Readonly<Record<string, unknown>>;
+  const { millrace, run, step, attempt, attempts, most, ...given } = value as Readonly<Record<string, unknown>>;
   if (millrace !== "step" || typeof run !== "string" || typeof step !== "string") return undefined;
   return {
     millrace,
@@ -31,9 +37,14 @@ export function readStepCall(value: unknown): StepCall | undefined {
     step,
     attempt: Number(attempt ?? 1),
     attempts: Number(attempts ?? 1),
-    input: input ?? null,
+    input: inputOf(given),
     ...(most !== undefined && { most: Number(most) }),
   };
+}
+
+function inputOf({ input = null, mapping, known }: Readonly<Record<string, unknown>>): unknown {
+  if (typeof mapping !== "string") return input;
+  return resolve(JSON.parse(mapping) as Mapping, new Map(Object.entries(known ?? {}) as [Origin, unknown][]));
 }
 
 /** The id of what a step does: the same at every attempt. */

@@ -12,11 +12,20 @@ import {
 /** What cannot work in a workflow on any cloud: names, references that lead nowhere, bounds. */
 export function checkDefinition(workflow: string, definition: Block): readonly Problem[] {
   const names = new Set<string>();
-  return checkBlock(definition, new Set(["input", "run"]), `${workflow}.steps`, names);
+  const known = new Set(["input", "run"]);
+  return checkBlock(definition, { known, path: `${workflow}.steps`, names, isAlone: true });
 }
 
-/** @param names of all steps so far, in the whole workflow */
-function checkBlock(block: Block, around: ReadonlySet<string>, path: string, names: Set<string>): readonly Problem[] {
+interface Surroundings {
+  readonly known: ReadonlySet<string>;
+  readonly path: string;
+  /** Of all steps so far, in the whole workflow. */
+  readonly names: Set<string>;
+  /** Nothing else is done beside it. */
+  readonly isAlone: boolean;
+}
+
+function checkBlock(block: Block, { known: around, path, names, isAlone }: Surroundings): readonly Problem[] {
   const known = new Set(around);
   const problems: Problem[] = [];
   for (const [index, step] of block.steps.entries()) {
@@ -24,7 +33,14 @@ function checkBlock(block: Block, around: ReadonlySet<string>, path: string, nam
     problems.push(...checkName(step.name, where, names));
     problems.push(...checkStep(step, where, known));
     for (const [name, inner] of blocksOf(step)) {
-      problems.push(...checkBlock(inner, seenBy(step, name, known), `${where}.${name}`, names));
+      const beside = (step.type === "map" || step.type === "parallel") && name !== "catch.block";
+      const seen = seenBy(step, name, known);
+      const inside = { known: seen, path: `${where}.${name}`, names, isAlone: isAlone && !beside };
+      problems.push(...checkBlock(inner, inside));
+    }
+    if (step.type === "succeed" && !isAlone) {
+      const message = "succeed ends the whole run, and cannot while others are at work: not inside map and parallel";
+      problems.push({ path: where, message });
     }
     known.add(`step:${step.name}`);
     if ((step.type === "succeed" || step.type === "fail") && index < block.steps.length - 1) {

@@ -22,7 +22,7 @@ export function resolve(mapping: Mapping, known: Known): unknown {
 }
 
 const fieldOf = (value: unknown, field: string): unknown =>
-  typeof value === "object" && value !== null && Object.hasOwn(value, field)
+  typeof value === "object" && value !== null && !Array.isArray(value) && Object.hasOwn(value, field)
     ? ((value as Readonly<Record<string, unknown>>)[field] ?? null)
     : null;
 
