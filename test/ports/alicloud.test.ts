@@ -22,6 +22,7 @@ import { FakeSls } from "../clouds/alicloud/fakes/sls.ts";
 import { FakeSmq } from "../clouds/alicloud/fakes/smq.ts";
 import { FakeTablestore } from "../clouds/alicloud/fakes/tablestore.ts";
 import { testBucket, testQueue, testTable } from "./conformance.ts";
+import { testUploads } from "./uploads-conformance.ts";
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -64,6 +65,8 @@ testBucket(async () => ({
   ...(await oss()),
   refuses: (key) => Buffer.byteLength(key) > 1023 || /^[/\\]/.test(key),
 }));
+
+testUploads(async () => ({ ...(await oss()), copies: true }));
 
 testQueue(async () => {
   const fake = new FakeSmq({

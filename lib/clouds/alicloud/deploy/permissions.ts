@@ -12,7 +12,7 @@ import type { Site } from "./shared.ts";
  */
 export const RAM_ACTIONS = {
   "bucket.read": ["oss:GetObject", "oss:ListObjects"],
-  "bucket.write": ["oss:PutObject", "oss:AbortMultipartUpload"],
+  "bucket.write": ["oss:PutObject", "oss:AbortMultipartUpload", "oss:ListParts"],
   "bucket.remove": ["oss:DeleteObject"],
   "queue.send": ["mns:SendMessage"],
   // A request for several messages is another operation. https://www.alibabacloud.com/help/en/mns/developer-reference/batchreceivemessage

@@ -10,10 +10,15 @@ import { following, inPieces, inTurn, type Pieces, slices } from "../../../runti
 import type {
   BucketReader,
   BucketRemover,
+  BucketUploader,
   BucketWriter,
   GetOptions,
+  HeadOptions,
   ObjectInfo,
+  Piece,
+  PieceSource,
   PutOptions,
+  Upload,
 } from "../../../runtime/ports.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { discard, encode, type HttpAnswer, type HttpRequest, send, textOf } from "./http.ts";
@@ -32,12 +37,14 @@ const KEY_BYTES = 1023;
 export { worldBy } from "./account.ts";
 
 /** A bucket of Object Storage Service. */
-export const port = (address: LinkAddress, world: AlicloudWorld): BucketReader & BucketWriter & BucketRemover =>
-  new OssBucket(address, world);
+export const port = (
+  address: LinkAddress,
+  world: AlicloudWorld,
+): BucketReader & BucketWriter & BucketUploader & BucketRemover => new OssBucket(address, world);
 
 type Options = Partial<Pick<HttpRequest, "query" | "headers" | "body">>;
 
-class OssBucket implements BucketReader, BucketWriter, BucketRemover {
+class OssBucket implements BucketReader, BucketWriter, BucketUploader, BucketRemover {
   readonly bucket: string;
   readonly #name: string;
   readonly #origin: string;
@@ -55,12 +62,13 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
     this.#world = world;
   }
 
-  async head(key: string): Promise<ObjectInfo | undefined> {
+  async head(key: string, { crc64 = false }: HeadOptions = {}): Promise<ObjectInfo | undefined> {
     const answer = await this.#send("HEAD", key);
     await discard(answer);
     if (answer.status === 404) return undefined;
     if (answer.status !== 200) throw errorOf(answer.status, answer.headers["x-oss-ec"] ?? "", this.#what("head", key));
-    return infoOf(key, answer);
+    const sum = crc64 ? sumOf(answer) : undefined;
+    return { ...infoOf(key, answer), ...(sum !== undefined && { crc64: { kind: KIND, value: sum } }) };
   }
 
   async get(key: string, options: GetOptions = {}): Promise<Uint8Array> {
@@ -154,6 +162,107 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
     }
   }
 
+  /** https://www.alibabacloud.com/help/en/oss/developer-reference/initiatemultipartupload */
+  async beginUpload(key: string, options: Pick<PutOptions, "contentType" | "metadata"> = {}): Promise<Upload> {
+    checkOssKey(key);
+    const answer = await this.#send("POST", key, { query: { uploads: "" }, headers: putHeaders(options) });
+    if (answer.status !== 200) throw await this.#error(answer, "begin an upload of", key);
+    return { key, id: readXml(await textOf(answer)).text("UploadId"), crc64: KIND };
+  }
+
+  /** https://www.alibabacloud.com/help/en/oss/developer-reference/uploadpart */
+  async putPiece({ key, id }: Upload, number: number, body: Uint8Array, crc64?: string): Promise<Piece> {
+    const query = { partNumber: String(number), uploadId: id };
+    const answer = await this.#send("PUT", key, { query, body, headers: { "content-md5": md5(body) } });
+    if (answer.status !== 200) throw await this.#error(answer, "put a part of", key);
+    await discard(answer);
+    const sum = sumOf(answer);
+    if (crc64 !== undefined && sum !== undefined && sum !== crc64) {
+      throw new MillraceError("failed", `part ${number} of "${key}" has the CRC ${sum} in OSS, not ${crc64}`);
+    }
+    return pieceOf(number, body.byteLength, answer.headers.etag, sum);
+  }
+
+  /** Within a region alone. https://www.alibabacloud.com/help/en/oss/developer-reference/uploadpartcopy */
+  async copyPiece({ key, id }: Upload, number: number, source: PieceSource): Promise<Piece | undefined> {
+    const { from, range, ifMatch } = source;
+    if (!(from instanceof OssBucket) || !this.#reaches(from)) return undefined;
+    const [first, last] = range;
+    const answer = await this.#send("PUT", key, {
+      query: { partNumber: String(number), uploadId: id },
+      headers: {
+        "x-oss-copy-source": `/${from.#name}/${source.key.split("/").map(encode).join("/")}`,
+        "x-oss-copy-source-range": `bytes=${first}-${last}`,
+        "x-oss-copy-source-if-match": `"${ifMatch}"`,
+      },
+    });
+    if (answer.status !== 200) throw await this.#error(answer, "copy a part of", key);
+    const etag = readXml(await textOf(answer)).text("ETag");
+    return pieceOf(number, last - first + 1, etag, sumOf(answer));
+  }
+
+  /** https://www.alibabacloud.com/help/en/oss/developer-reference/listparts */
+  async listPieces(
+    { key, id }: Upload,
+    { after = 0, limit }: { readonly after?: number; readonly limit?: number } = {},
+  ) {
+    const query = {
+      uploadId: id,
+      "max-parts": String(pageLimit(limit)),
+      ...(after > 0 && { "part-number-marker": String(after) }),
+    };
+    const answer = await this.#send("GET", key, { query });
+    if (answer.status !== 200) throw await this.#error(answer, "list the parts of", key);
+    const page = readXml(await textOf(answer));
+    const pieces = page.all("Part").map((one) => {
+      const sum = one.text("HashCrc64ecma");
+      return pieceOf(Number(one.text("PartNumber")), Number(one.text("Size")), one.text("ETag"), sum && toHex(sum));
+    });
+    const last = pieces.at(-1);
+    return { pieces, ...(page.text("IsTruncated") === "true" && last && { next: last.number }) };
+  }
+
+  /** https://www.alibabacloud.com/help/en/oss/developer-reference/completemultipartupload */
+  async completeUpload(
+    { key, id }: Upload,
+    pieces: readonly Piece[],
+    options: Pick<PutOptions, "ifMatch" | "ifNoneMatch"> = {},
+  ): Promise<ObjectInfo> {
+    await this.#checkMatch(key, options);
+    const tags = pieces.map(({ number, etag }) => [number, escapeXml(`"${etag}"`)] as const);
+    const answer = await this.#complete(key, id, tags, options);
+    const size = pieces.reduce((sum, piece) => sum + piece.size, 0);
+    const etag = unquoted(readXml(await textOf(answer)).text("ETag"));
+    return { key, size, etag, modified: new Date(answer.headers.date ?? 0).toISOString(), metadata: {} };
+  }
+
+  async abortUpload({ key, id }: Upload): Promise<void> {
+    const answer = await this.#send("DELETE", key, { query: { uploadId: id } });
+    if (answer.status !== 204 && answer.status !== 404) throw await this.#error(answer, "abort the upload of", key);
+    await discard(answer);
+  }
+
+  async #complete(key: string, uploadId: string, tags: readonly Tag[], options: PutOptions): Promise<HttpAnswer> {
+    const parts = tags.map(([number, tag]) => `<Part><PartNumber>${number}</PartNumber><ETag>${tag}</ETag></Part>`);
+    const { "x-oss-forbid-overwrite": forbid } = putHeaders(options);
+    const answer = await this.#send("POST", key, {
+      query: { uploadId },
+      headers: { "content-type": "application/xml", ...(forbid && { "x-oss-forbid-overwrite": forbid }) },
+      body: `<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`,
+    });
+    if (answer.status !== 200) throw await this.#error(answer, "put", key);
+    return answer;
+  }
+
+  /** By the same keys, which are known to reach both. */
+  #reaches(other: OssBucket): boolean {
+    return (
+      this.#region === other.#region &&
+      this.#hasBucketInPath === other.#hasBucketInPath &&
+      this.#world.credentials === other.#world.credentials
+    );
+  }
+
   async remove(key: string): Promise<void> {
     checkOssKey(key);
     const answer = await this.#send("DELETE", key);
@@ -181,14 +290,8 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
     try {
       const { tags, size } = await this.#sendParts(key, uploadId, pieces, giveUp);
       await this.#checkMatch(key, options);
-      const parts = tags.map((tag, index) => `<Part><PartNumber>${index + 1}</PartNumber><ETag>${tag}</ETag></Part>`);
-      const { "x-oss-forbid-overwrite": forbid } = putHeaders(options);
-      const done = await this.#send("POST", key, {
-        query: { uploadId },
-        headers: { "content-type": "application/xml", ...(forbid && { "x-oss-forbid-overwrite": forbid }) },
-        body: `<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`,
-      });
-      if (done.status !== 200) throw await this.#error(done, "put", key);
+      const numbered = tags.map((tag, index) => [index + 1, tag] as const);
+      const done = await this.#complete(key, uploadId, numbered, options);
       const etag = unquoted(readXml(await textOf(done)).text("ETag"));
       return putInfo(key, size, etag, done, options);
     } catch (error) {
@@ -255,6 +358,27 @@ class OssBucket implements BucketReader, BucketWriter, BucketRemover {
     return errorOf(answer.status, code, this.#what(verb, key));
   }
 }
+
+/** A part's number, and its etag as XML. */
+type Tag = readonly [number: number, tag: string];
+
+/** What OSS says of every object and every part. https://www.alibabacloud.com/help/en/oss/developer-reference/check-data-integrity */
+const KIND = "ecma";
+
+const sumOf = ({ headers }: HttpAnswer): string | undefined => {
+  const sum = headers["x-oss-hash-crc64ecma"];
+  return sum === undefined ? undefined : toHex(sum);
+};
+
+/** OSS writes a CRC as a decimal number. */
+const toHex = (sum: string): string => BigInt(sum).toString(16).padStart(16, "0");
+
+const pieceOf = (number: number, size: number, etag: string | undefined, sum: string | undefined): Piece => ({
+  number,
+  size,
+  etag: unquoted(etag),
+  ...(sum && { crc64: sum }),
+});
 
 /** Dots are encoded too: whoever stands in between takes `..` for a folder. */
 const encodeSegment = (segment: string): string =>

@@ -25,8 +25,8 @@ export const signOss =
     };
     const signed = Object.entries({ ...headers, ...added })
       .filter(([name]) => name.startsWith("x-oss-") || name === "content-type" || name === "content-md5")
+      .sort(([one], [other]) => (one < other ? -1 : 1))
       .map(([name, value]) => `${name}:${value.trim()}\n`)
-      .sort()
       .join("");
     const canonical = [method, `/${bucket}${path}`, queryText(query), signed, "", "UNSIGNED-PAYLOAD"].join("\n");
     const scope = `${date}/${region}/oss/aliyun_v4_request`;

@@ -1,5 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import signUtils from "ali-oss/lib/common/signUtils.js";
+import { crc64 } from "../../../../lib/runtime/crc64.ts";
 import { type FakeAnswer, type FakeRequest, FakeServer, isToken, KEYS } from "./server.ts";
 
 interface StoredObject {
@@ -58,14 +59,17 @@ export class FakeOss {
     switch (request.method) {
       case "HEAD":
       case "GET":
-        return this.#get(key, request);
+        return request.query.uploadId === undefined ? this.#get(key, request) : this.#listParts(key, request);
       case "PUT":
-        return request.query.uploadId === undefined ? this.#put(key, request) : this.#putPart(key, request);
+        if (request.query.uploadId === undefined) return this.#put(key, request);
+        return request.headers["x-oss-copy-source"] === undefined
+          ? this.#putPart(key, request)
+          : this.#copyPart(key, request);
       case "POST":
         return "uploads" in request.query ? this.#begin(key, request) : this.#complete(key, request);
       case "DELETE":
         if (request.query.uploadId === undefined) this.objects.delete(key);
-        else this.uploads.delete(request.query.uploadId);
+        else if (!this.uploads.delete(request.query.uploadId)) return error(404, "NoSuchUpload");
         return { status: 204 };
       default:
         return error(405, "MethodNotAllowed");
@@ -81,6 +85,7 @@ export class FakeOss {
       etag: `"${found.etag}"`,
       "last-modified": new Date(found.modified).toUTCString(),
       "content-length": String(found.size),
+      ...(this.#keepsBytes && { "x-oss-hash-crc64ecma": sumOf(found.bytes) }),
       ...found.headers,
     };
     const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? "") ?? [];
@@ -122,7 +127,40 @@ export class FakeOss {
     if (body.length > MOST_AT_ONCE) return error(400, "EntityTooLarge");
     const tag = createHash("md5").update(body).digest("hex").toUpperCase();
     upload.parts.set(number, { size: body.length, tag, bytes: this.#keepsBytes ? body : Buffer.alloc(0) });
-    return { status: 200, headers: { etag: `"${tag}"` } };
+    return { status: 200, headers: { etag: `"${tag}"`, "x-oss-hash-crc64ecma": sumOf(body) } };
+  }
+
+  /** https://www.alibabacloud.com/help/en/oss/developer-reference/uploadpartcopy */
+  #copyPart(key: string, request: FakeRequest): FakeAnswer {
+    const { headers } = request;
+    const [, bucket, ...path] = headers["x-oss-copy-source"]!.split("/").map(decodeURIComponent);
+    if (bucket !== this.#bucket) return error(404, "NoSuchBucket");
+    const source = this.objects.get(path.join("/"));
+    if (!source) return error(404, "NoSuchKey");
+    if (headers["x-oss-copy-source-if-match"] !== `"${source.etag}"`) return error(412, "PreconditionFailed");
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(headers["x-oss-copy-source-range"] ?? "") ?? [];
+    const body = source.bytes.subarray(Number(first), Number(last) + 1);
+    const { headers: made = {}, ...answer } = this.#putPart(key, { ...request, body });
+    if (answer.status !== 200) return answer;
+    return { status: 200, headers: made, body: `<CopyPartResult><ETag>${made.etag}</ETag></CopyPartResult>` };
+  }
+
+  /** https://www.alibabacloud.com/help/en/oss/developer-reference/listparts */
+  #listParts(key: string, { query }: FakeRequest): FakeAnswer {
+    const upload = this.uploads.get(query.uploadId ?? "");
+    if (upload?.key !== key) return error(404, "NoSuchUpload");
+    const { "max-parts": most = "1000", "part-number-marker": after = "0" } = query;
+    const parts = [...upload.parts].filter(([number]) => number > Number(after)).sort(([one], [other]) => one - other);
+    const listed = parts
+      .slice(0, Number(most))
+      .map(
+        ([number, { size, tag, bytes }]) =>
+          `<Part><PartNumber>${number}</PartNumber><ETag>"${tag}"</ETag><Size>${size}</Size><HashCrc64ecma>${sumOf(bytes)}</HashCrc64ecma></Part>`,
+      );
+    return {
+      status: 200,
+      body: `<ListPartsResult><IsTruncated>${parts.length > Number(most)}</IsTruncated>${listed.join("")}</ListPartsResult>`,
+    };
   }
 
   #complete(key: string, { query, headers, body }: FakeRequest): FakeAnswer {
@@ -173,6 +211,9 @@ export class FakeOss {
 }
 
 const compare = (one: string, other: string): number => Buffer.compare(Buffer.from(one), Buffer.from(other));
+
+/** As OSS writes it. */
+const sumOf = (bytes: Uint8Array): string => BigInt(`0x${crc64("ecma", bytes)}`).toString();
 
 const described = (headers: FakeRequest["headers"]): Record<string, string> =>
   Object.fromEntries(
