@@ -1,5 +1,6 @@
 /** Every handler of ours by its id; types only, nothing is loaded. */
 export interface Handlers {
+  "flows/next": typeof import("./flows/next.ts").handler;
   "programs/process": typeof import("./programs/process.ts").handler;
   "tasks/dispatch": typeof import("./tasks/dispatch.ts").handler;
   "tasks/keep": typeof import("./tasks/keep.ts").handler;

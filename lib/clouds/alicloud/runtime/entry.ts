@@ -3,11 +3,12 @@ import type { Deployment } from "../../../runtime/deployment.ts";
 import { toErrorRecord } from "../../../runtime/errors.ts";
 import type { Served } from "../../../runtime/serve.ts";
 import { SURROUNDINGS, type Surroundings } from "../../../runtime/surroundings.ts";
-import { readStepCall, type StepCall } from "../../../runtime/workflows/step-call.ts";
+import type { StepCall } from "../../../runtime/workflows/step-call.ts";
 import { readEnvironment } from "../../../shared/environment.ts";
 import type { AlicloudWorld, Credentials } from "./account.ts";
 import { parse, toEvents } from "./events.ts";
 import { toThrown } from "./functions.ts";
+import { toStepCall } from "./step.ts";
 
 /** What Function Compute tells a function of its call. https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/event-handlers-1 */
 export interface FunctionContext {
@@ -30,7 +31,7 @@ export function start(deployment: Deployment, around: Surroundings = SURROUNDING
     const deployed = new DeployedFunction({ deployment, environment, world, clock, write });
     const call = { id: requestId, deadline: clock.now() + timeout * 1000 };
     const value = parse(Buffer.from(event).toString("utf8"));
-    const step = readStepCall(value);
+    const step = toStepCall(value);
     if (step) return toStepAnswer(deployed, step, call);
     const attempt = deployed.attemptIn(value);
     if (attempt) {
