@@ -1,0 +1,119 @@
+import { MillraceError } from "../../runtime/errors.ts";
+import type { FunctionInvoked } from "../../runtime/events.ts";
+import type { Handler } from "../../runtime/handler.ts";
+import type { BucketReader, BucketWriter, ObjectInfo } from "../../runtime/ports.ts";
+import type { RecordFormat } from "../../shared/mapreduce/format.ts";
+import { keysOf } from "./keys.ts";
+import { commitJson, findJson, type InputPlan } from "./plan.ts";
+import { isCompressed, type Piece } from "./records.ts";
+import type { RunStep, SplitSettings } from "./settings.ts";
+
+/** What the splitter may touch. */
+export interface SplitLinks {
+  readonly input: BucketReader;
+  readonly work: BucketReader & BucketWriter;
+}
+
+/** The run, and what it reads. */
+export interface SplitRequest extends RunStep {
+  /** @default the settings' */
+  readonly prefix?: string | null;
+}
+
+/** The shards by their numbers; what is in them lies in the run's plan. */
+export interface SplitResult {
+  readonly shards: readonly { readonly shard: number }[];
+  /** Those of which nobody knows without reading them how the quotes in them lead on. */
+  readonly scans: readonly { readonly shard: number }[];
+  readonly objects: number;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** A workflow's state holds the numbers of so many shards; what is more makes shards larger. */
+export const MOST_SHARDS = 1000;
+/** A plan is read by every mapper. */
+const MOST_OBJECTS = 100_000;
+
+/** Lists the input and cuts it into shards. What it has found once stays, also when it is called again. */
+export const handler: Handler<FunctionInvoked<SplitRequest>, SplitLinks, SplitSettings, SplitResult> = async (
+  { payload: { run, prefix } },
+  { links: { input, work }, settings, signal, log },
+) => {
+  const keys = keysOf(run);
+  const known = await findJson<InputPlan>(work, keys.plan);
+  const plan = known ?? (await commitJson(work, keys.plan, await planned()));
+  const shards = plan.shards.map((pieces, shard) => ({ shard, isCut: pieces.some(({ to, size }) => to < size) }));
+  return {
+    shards: shards.map(({ shard }) => ({ shard })),
+    scans: hasQuotedNewlines(settings.format)
+      ? shards.filter(({ isCut }) => isCut).map(({ shard }) => ({ shard }))
+      : [],
+    objects: plan.objects,
+    size: plan.size,
+  };
+
+  async function planned(): Promise<InputPlan> {
+    const objects = await inputObjects(input, { ...settings, prefix: prefix ?? settings.prefix }, signal);
+    const made = planShards(objects, settings.shardSize);
+    const { length } = made.shards;
+    log.info("the input is split", { objects: made.objects, size: made.size, shards: length });
+    return made;
+  }
+};
+
+/** Whether a line break may be inside a record. */
+const hasQuotedNewlines = (format: RecordFormat): boolean =>
+  typeof format === "object" && format.csv.quotedNewlines !== false;
+
+async function inputObjects(
+  input: Pick<BucketReader, "list">,
+  { prefix, suffixes }: Pick<SplitSettings, "prefix" | "suffixes">,
+  signal: AbortSignal,
+): Promise<readonly ObjectInfo[]> {
+  const found: ObjectInfo[] = [];
+  for (let after: string | undefined; ; ) {
+    signal.throwIfAborted();
+    const page = await input.list({ prefix, ...(after !== undefined && { after }) });
+    const fits = (key: string) => suffixes.length === 0 || suffixes.some((suffix) => key.endsWith(suffix));
+    found.push(...page.objects.filter(({ key, size }) => size > 0 && fits(key)));
+    if (found.length > MOST_OBJECTS) {
+      throw new MillraceError(
+        "bad-input",
+        `prefix: more than ${MOST_OBJECTS} objects begin with "${prefix}"; a run reads at most that many`,
+      );
+    }
+    if (page.next === undefined) return found;
+    after = page.next;
+  }
+}
+
+/** Large objects are cut evenly; small ones are put together, in their order, until they make a shard. */
+export function planShards(
+  objects: readonly Pick<ObjectInfo, "key" | "etag" | "size">[],
+  shardSize: number,
+): InputPlan {
+  const size = objects.reduce((sum, object) => sum + object.size, 0);
+  // Half of it for what does not come out even.
+  const shardBytes = Math.max(shardSize, Math.ceil((2 * size) / MOST_SHARDS));
+  const shards: Piece[][] = [];
+  let [open, openBytes]: [Piece[], number] = [[], 0];
+  for (const { key, etag, size } of objects) {
+    const count = isCompressed(key) ? 1 : Math.ceil(size / shardBytes);
+    if (count > 1) {
+      const cut = (index: number) => Math.floor((size / count) * index);
+      for (let index = 0; index < count; index += 1) {
+        shards.push([{ key, etag, size, from: cut(index), to: index === count - 1 ? size : cut(index + 1) }]);
+      }
+      continue;
+    }
+    if (openBytes + size > shardBytes && open.length > 0) {
+      shards.push(open);
+      [open, openBytes] = [[], 0];
+    }
+    open.push({ key, etag, size, from: 0, to: size });
+    openBytes += size;
+  }
+  if (open.length > 0) shards.push(open);
+  return { objects: objects.length, size, shards };
+}
