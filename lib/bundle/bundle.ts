@@ -3,8 +3,9 @@ import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type BuildOptions, build, type Metafile } from "esbuild";
+import { type BuildOptions, build, type Metafile, version } from "esbuild";
 import type { CodePlan } from "../parts/plan.ts";
+import { type Built, builtBefore } from "./built.ts";
 import { BundleError, toBundleError } from "./bundle-error.ts";
 import { checkInstalled } from "./install.ts";
 import { BUILTINS, lateBuiltins } from "./late-builtins.ts";
@@ -33,6 +34,11 @@ export interface BundleArgs {
   readonly ports?: Readonly<Record<string, string>>;
   /** What the platform calls: the name under which the bundle exports what `start` answers. @default nothing */
   readonly exports?: string;
+  /**
+   * Where the code is kept for the next bundle that differs in nothing but its settings.
+   * @default every bundle is made anew
+   */
+  readonly builds?: string;
 }
 
 export interface Bundle {
@@ -58,10 +64,11 @@ export async function bundle(args: BundleArgs): Promise<Bundle> {
   const code = Object.entries(args.code).map(([name, plan]) => [name, codeFile(plan)] as const);
   checkFiles([handler, ...code.map(([, file]) => file)]);
   checkInstalled(args.install, handler);
-  const { js, map, metafile } = await run(optionsOf({ ...args, outdir }, handler, code), handler);
-  const hash = createHash("sha256").update(js).update(map).digest("hex").slice(0, 20);
-  await publish(join(outdir, hash), { "index.mjs": js, "index.mjs.map": map });
-  return { file: join(outdir, hash, "index.mjs"), hash, bytes: js.byteLength, inputs: userInputs(metafile) };
+  const built = await codeOf({ ...args, outdir }, handler, code);
+  const js = withSettings(built.js, args.settings);
+  const hash = createHash("sha256").update(js).update(built.map).digest("hex").slice(0, 20);
+  await publish(join(outdir, hash), { "index.mjs": js, "index.mjs.map": built.map });
+  return { file: join(outdir, hash, "index.mjs"), hash, bytes: js.byteLength, inputs: userInputs(built.files) };
 }
 
 const THIS_FILE = fileURLToPath(import.meta.url);
@@ -74,6 +81,18 @@ const codeFile = (code: CodePlan): string =>
 function checkFiles(files: readonly string[]): void {
   const missing = files.filter((file) => !existsSync(file));
   if (missing.length > 0) throw new BundleError(missing.map((file) => ({ text: `there is no file ${file}`, file })));
+}
+
+/** The bundle without its settings, or with those of any other: they are all on one line of their own. */
+function codeOf(args: BundleArgs, handler: string, code: readonly (readonly [string, string])[]): Promise<Built> {
+  const make = () => run(optionsOf(args, handler, code), handler);
+  if (args.builds === undefined) return make();
+  // With what is in no file, but has a say: Node's own modules, and where else esbuild looks for packages.
+  const { install, outdir, target } = args;
+  const { version: node, env } = process;
+  const asked = [main(args, handler, code), install, outdir, target, version, node, env.NODE_PATH ?? ""];
+  const key = createHash("sha256").update(JSON.stringify(asked)).digest("hex").slice(0, 20);
+  return builtBefore(args.builds, key, make);
 }
 
 /**
@@ -101,7 +120,7 @@ function optionsOf(args: BundleArgs, handler: string, code: readonly (readonly [
     outfile: join(args.outdir, "hash", "index.mjs"),
     external: [...args.install],
     plugins: [moduleBuilds, lateBuiltins(LIBRARY)],
-    banner: { js: COMMONJS },
+    banner: { js: banner(undefined) },
   };
 }
 
@@ -110,18 +129,28 @@ const COMMONJS = [
   'import { createRequire as __createRequire } from "node:module";',
   "const require = __createRequire(import.meta.url);",
   "const __filename = import.meta.filename, __dirname = import.meta.dirname;",
-].join("\n");
+];
 
-/** The module everything hangs on. Settings go in as text: `JSON.parse` is quicker than a literal, and `__proto__` stays a key. */
+/**
+ * The first lines, with the settings on the last one, so that others change neither the code nor its map. They go in as
+ * text: `JSON.parse` is quicker than a literal, and `__proto__` stays a key.
+ */
+const banner = (settings: unknown): string =>
+  [...COMMONJS, `const __settings = ${JSON.stringify(JSON.stringify(settings ?? {}))};`].join("\n");
+
+const withSettings = (js: Uint8Array, settings: unknown): Uint8Array =>
+  Buffer.concat([Buffer.from(banner(settings)), js.subarray(Buffer.byteLength(banner(undefined)))]);
+
+/** The module everything hangs on. */
 function main(args: BundleArgs, handler: string, code: readonly (readonly [string, string])[]): string {
-  const { settings, entry, ports, exports } = args;
+  const { entry, ports, exports } = args;
   const quote = (text: string) => JSON.stringify(text);
   // A path ends its line: the map counts columns, and other machines have longer paths.
   const load = ([name, file]: readonly [string, string]) => `${quote(name)}: () => import(${quote(file)}\n)`;
   const start = [
     "start({ handler, code, ",
     ports ? `ports: { ${Object.entries(ports).map(load).join(", ")} }, ` : "",
-    `settings: JSON.parse(${quote(JSON.stringify(settings ?? {}))}) });`,
+    "settings: JSON.parse(__settings) });",
   ].join("");
   const problem = `${basename(handler)} exports no function "handler"`;
   return [
@@ -134,7 +163,7 @@ function main(args: BundleArgs, handler: string, code: readonly (readonly [strin
   ].join("\n");
 }
 
-async function run(options: BuildOptions, handler: string) {
+async function run(options: BuildOptions, handler: string): Promise<Built> {
   const result = await build({ ...options, metafile: true, write: false }).catch(async (error: unknown) => {
     throw await toBundleError(error, handler, options.absWorkingDir!);
   });
@@ -143,7 +172,7 @@ async function run(options: BuildOptions, handler: string) {
   return {
     js: js.contents,
     map: portableMap(map.text, map.path, LIBRARY),
-    metafile: absolute(result.metafile, options.absWorkingDir!),
+    files: absolute(result.metafile, options.absWorkingDir!),
   };
 }
 

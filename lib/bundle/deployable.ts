@@ -16,7 +16,7 @@ export interface DeployableArgs extends BundleArgs {
  * @throws BundleError with file and line of everything that is wrong.
  */
 export async function deployable(args: DeployableArgs): Promise<Archive> {
-  const { file } = await bundle(args);
+  const { file } = await bundle({ ...args, builds: join(args.outdir, "built") });
   const from = "file" in args.handler ? args.handler.file : file;
   const [js, map, packages] = await Promise.all([
     readFile(file),
