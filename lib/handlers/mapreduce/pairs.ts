@@ -3,9 +3,7 @@ import { type Codec, linesOf, partitionOf, type Run, RunWriter } from "./shuffle
 /** Makes one value of a key's values. */
 export type Combine = (key: string, values: readonly unknown[]) => unknown;
 /** The same for many keys at once; one value for each. */
-export type CombineAll = (
-  groups: readonly (readonly [key: string, values: readonly unknown[]])[],
-) => Promise<readonly unknown[]>;
+export type CombineAll = (groups: readonly PairGroup[]) => Promise<readonly unknown[]>;
 
 export interface PairsOptions {
   readonly partitions: number;
@@ -22,8 +20,8 @@ export interface PairsOptions {
 const COMBINED = 64;
 /** What a key and a value cost beside their characters, in bytes. */
 const [KEY_COST, VALUE_COST] = [120, 24] as const;
-/** Groups given to a combiner at once. */
-const GROUPS = 1000;
+/** Given to a combiner that takes many at once, in bytes as they are guessed here; the same key may come several times. */
+const COMBINED_AT_ONCE = 2 ** 20;
 
 /** A mapper's pairs: held until there are enough, combined, sorted, and written as one run for each partition. */
 export class Pairs {
@@ -61,11 +59,10 @@ export class Pairs {
     if (combine && values.length === COMBINED) this.#combine(key, values, combine);
   }
 
-  #combine(key: string, values: unknown[], combine: Combine): void {
+  #combine(key: string, values: readonly unknown[], combine: Combine): void {
     const before = values.reduce<number>((sum, value) => sum + costOf(value), 0);
     const combined = combine(key, values);
-    values.length = 0;
-    values.push(combined);
+    this.#values.set(key, [combined]);
     this.#bytes += costOf(combined) - before;
   }
 
@@ -90,11 +87,11 @@ export class Pairs {
   async #combineAll(): Promise<void> {
     const { combineAll } = this.#options;
     if (!combineAll) return;
-    const entries = [...this.#values];
-    for (let at = 0; at < entries.length; at += GROUPS) {
-      const groups = entries.slice(at, at + GROUPS);
+    const all = this.#values;
+    this.#values = new Map([...all.keys()].map((key) => [key, []]));
+    for (const groups of groupsOf(all)) {
       const combined = await combineAll(groups);
-      for (const [index, [key]] of groups.entries()) this.#values.set(key, [combined[index]]);
+      for (const [index, [key]] of groups.entries()) this.#values.get(key)!.push(combined[index]);
     }
   }
 
@@ -107,6 +104,24 @@ export class Pairs {
       yield* linesOf(key, all.map(toJson));
     }
   }
+}
+
+type PairGroup = readonly [key: string, values: readonly unknown[]];
+
+function* groupsOf(all: ReadonlyMap<string, readonly unknown[]>): Generator<readonly PairGroup[], void> {
+  let [groups, cost]: [PairGroup[], number] = [[], 0];
+  for (const [key, values] of all) {
+    for (let at = 0; at < values.length; ) {
+      const from = at;
+      cost += KEY_COST + key.length * 2;
+      for (; at < values.length && cost < COMBINED_AT_ONCE; at += 1) cost += costOf(values[at]);
+      if (at > from) groups.push([key, values.slice(from, at)]);
+      if (cost < COMBINED_AT_ONCE) continue;
+      if (groups.length > 0) yield groups;
+      [groups, cost] = [[], 0];
+    }
+  }
+  if (groups.length > 0) yield groups;
 }
 
 function toJson(value: unknown): string {
