@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { checkFlow } from "../../../lib/clouds/alicloud/deploy/flow-check.ts";
 import { type FlowWorld, flowDefinition } from "../../../lib/clouds/alicloud/deploy/flow-definition.ts";
 import type { FlowDefinition } from "../../../lib/clouds/alicloud/deploy/flow-states.ts";
 import { toStepCall } from "../../../lib/clouds/alicloud/runtime/step.ts";
@@ -103,6 +104,7 @@ describe.each([
     const calls = new Map<string, number>();
     // As text, since that is what the service gets.
     const flow = JSON.parse(JSON.stringify(flowDefinition(one.definition, world(timeout)))) as FlowDefinition;
+    expect(checkFlow(flow)).toEqual([]);
     const end = await runFlow(flow, { name: "run-1", input: { input: one.input } }, servicesOf(one, calls));
     const counted = Object.keys(one.calls ?? {}).map((name) => [name, calls.get(name) ?? 0]);
     expect(Object.fromEntries(counted)).toEqual(one.calls ?? {});

@@ -449,9 +449,10 @@ class FlowCompiler {
 
   #waits(name: string, seconds: number, place: Place, next: string): string {
     if (seconds <= 0) return next;
+    const own = this.#own(name);
     const now = Math.min(seconds, LONGEST_WAIT);
     const then = this.#waits(name, seconds - now, place, next);
-    return place.scope.add({ state: { Type: "Wait", Name: this.#own(name), Seconds: now, Next: then } });
+    return place.scope.add({ state: { Type: "Wait", Name: own, Seconds: now, Next: then } });
   }
 
   /** What is done when the attempts are used up: the step's own catch, or the failure of what is around it. */

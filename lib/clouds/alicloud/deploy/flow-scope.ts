@@ -29,7 +29,9 @@ export class ScopeDraft {
   finish(start: string): FlowScope {
     const live = this.#live();
     const reached = this.#reached(start);
+    // A state is made after those that it leads to, and reads better before them.
     const states = [...this.#drafts.values()]
+      .reverse()
       .filter(({ state }) => reached.has(state.Name))
       .map((draft) => finished(draft, live));
     const first = states.findIndex(({ Name }) => Name === start);
