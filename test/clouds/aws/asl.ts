@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { StateMachine } from "aws-local-stepfunctions";
 import { flowDefinition } from "../../../lib/clouds/aws/deploy/flow-definition.ts";
-import type { MillraceError } from "../../../lib/runtime/errors.ts";
+import { type ErrorRecord, isRetryable, type MillraceError, toErrorRecord } from "../../../lib/runtime/errors.ts";
 import type { Answer } from "../../../lib/runtime/workflows/run.ts";
 import {
   readStepCall,
@@ -71,16 +71,17 @@ export async function execute(
     const step = readStepCall(payload)!;
     calls[name] = (calls[name] ?? 0) + 1;
     const attempt = (attempts.get(stepId(step)) ?? 0) + 1;
-    // The interpreter does not number attempts. What is tried again as a whole begins anew.
-    attempts.set(stepId(step), attempt === step.attempts ? 0 : attempt);
+    // The interpreter does not number attempts.
+    attempts.set(stepId(step), attempt);
     try {
       const result = functions[name]!(step.input as never, attempt);
       attempts.delete(stepId(step));
       return stepSucceeded(step, JSON.stringify(result ?? null));
     } catch (error) {
-      const answer = failedAs({ ...step, attempt }, error);
-      attempts.delete(stepId(step));
-      return answer;
+      const record = toErrorRecord(error);
+      // What is tried again as a whole begins anew.
+      if (!isRetryable(record) || attempt === step.attempts) attempts.delete(stepId(step));
+      throw thrownBy({ ...step, attempt }, error);
     }
   };
   const runs = new Map<string, object>();
@@ -132,24 +133,31 @@ export async function execute(
   });
   const outcome = await execution.result.then(
     (output) => ({ output }),
-    (error: Error) => {
-      const cause = error.cause as Error | undefined;
-      return { error: { kind: cause?.name ?? error.name, message: cause?.message ?? error.message } };
-    },
+    (error: Error) => ({ error: recordIn((error.cause as Error | undefined) ?? error) }),
   );
   return { outcome, calls };
 }
 
-/** As Lambda tells the service of what was thrown. */
-function failedAs(step: Parameters<typeof stepFailed>[0], error: unknown): StepAnswer {
+/** As the entry throws it, and Lambda tells the service of that. */
+function thrownBy(step: Parameters<typeof stepFailed>[0], error: unknown): Error {
+  const { kind, message } = failureOf(step, error);
+  return Object.assign(new Error(JSON.stringify({ errorType: kind, errorMessage: message, trace: [] })), {
+    name: kind,
+  });
+}
+
+function failureOf(step: Parameters<typeof stepFailed>[0], error: unknown): ErrorRecord {
   try {
-    return stepFailed(step, error);
+    return (stepFailed(step, error) as Extract<StepAnswer, { readonly status: "failed" }>).error;
   } catch (thrown) {
-    const { kind, message } = thrown as MillraceError;
-    throw Object.assign(new Error(JSON.stringify({ errorType: kind, errorMessage: message, trace: [] })), {
-      name: kind,
-    });
+    return toErrorRecord(thrown);
   }
+}
+
+/** How a run failed, as the port reads it. */
+function recordIn({ name, message }: Error): { readonly kind: string; readonly message: string } {
+  if (!message.startsWith('{"errorType":')) return { kind: name, message };
+  return { kind: name, message: (JSON.parse(message) as { readonly errorMessage: string }).errorMessage };
 }
 
 /** The interpreter has no `$$.State.RetryCount`. */

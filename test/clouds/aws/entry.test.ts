@@ -57,6 +57,29 @@ describe("a function", () => {
     expect(await call({ a: 1 }, context())).toEqual({ type: "function.invoked", echo: { a: 1 } });
   });
 
+  it("answers a step of a workflow, and throws its failure by the name of its kind", async () => {
+    const { call } = deployed(async (event, { run }) => {
+      const { id, payload } = event as { readonly id: string; readonly payload: { readonly kind?: ErrorKind } };
+      if (payload.kind) throw new MillraceError(payload.kind, "no");
+      return { id, payload, attempt: run.attempt };
+    });
+    const step = { millrace: "step", run: "r1", step: "each[0]/one", attempt: 2, attempts: 2 };
+    const known = { input: { a: { b: 1 } } };
+    const mapping = JSON.stringify({ b: { $: "input", at: ["a", "b"] }, none: { $: "input", at: ["a", "c", "d"] } });
+    expect(await call({ ...step, mapping, known }, context())).toEqual({
+      status: "succeeded",
+      output: { id: "r1/each[0]/one", payload: { b: 1, none: null }, attempt: 2 },
+    });
+    for (const kind of ["failed", "bad-input"] as const) {
+      for (const attempt of [1, 2]) {
+        const thrown = await call({ ...step, attempt, input: { kind } }, context()).catch((error: Error) => error);
+        expect(thrown).toMatchObject({ name: kind, message: "no", stack: `${kind}: no` });
+      }
+    }
+    const large = call({ ...step, most: 20, input: { text: "x".repeat(30) } }, context());
+    await expect(large).rejects.toMatchObject({ name: "refused" });
+  });
+
   it("names the messages that failed, and says why in its log", async () => {
     const { call, lines } = deployed(async (event) => {
       const { body } = event as { body: string };

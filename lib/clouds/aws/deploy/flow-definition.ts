@@ -47,12 +47,12 @@ const LAMBDA = "arn:aws:states:::lambda:invoke";
 
 type States = Record<string, object>;
 
-/** Where a failure goes: its record is written to `path` before. */
+/** Where a failure goes that somebody around takes: its record is written to `path`, and `label` is next. */
 interface Handler {
   readonly path: string;
-  readonly label: string;
-  /** The state that makes a record of what a `Catch` has written to `$.caught`; made when it is first asked for. */
-  caught(): string;
+  label(): string;
+  /** How a state hands on what it fails with; nothing where that fails what the state is in. */
+  catches(): readonly object[];
 }
 
 /** What follows: another state, or the end of what the block is in. */
@@ -162,21 +162,34 @@ class FlowCompiler {
 
   // Failures.
 
-  /** Where a branch, an item or the run fails. */
+  /** Where a branch, an item or the run fails. What its states fail with by themselves does so as it is: that can be redriven. */
   #failing(states: States, name: string): Handler {
     const label = this.#label(name);
-    states[label] = { Type: "Fail", ErrorPath: "$.error.kind", CausePath: "$.error.message" };
-    return this.#handler(states, "$.error", label);
+    return {
+      path: "$.error",
+      label: () => {
+        states[label] = { Type: "Fail", ErrorPath: "$.error.kind", CausePath: "$.error.message" };
+        return label;
+      },
+      catches: () => [],
+    };
   }
 
-  #handler(states: States, path: string, label: string): Handler {
+  /** @param names the service's, of what is taken @param others take the rest */
+  #handler(
+    states: States,
+    path: string,
+    label: string,
+    names: readonly string[] = ["States.ALL"],
+    others: () => readonly object[] = () => [],
+  ): Handler {
     let made: string | undefined;
     return {
       path,
-      label,
-      caught: () => {
+      label: () => label,
+      catches: () => {
         made ??= this.#toRecord(states, path, label);
-        return made;
+        return [{ ErrorEquals: names, ResultPath: "$.caught", Next: made }, ...others()];
       },
     };
   }
@@ -209,7 +222,7 @@ class FlowCompiler {
     const away = record("away", { kind: "unavailable", "message.$": error });
     const isLate = {
       Or: [
-        ...["States.Timeout", "States.HeartbeatTimeout", "Sandbox.Timedout"].map((StringEquals) => ({
+        ...LATE.map((StringEquals) => ({
           Variable: error,
           StringEquals,
         })),
@@ -234,39 +247,57 @@ class FlowCompiler {
   #caught(step: Step & Tries, around: Around, next: string): Around {
     const { catch: caught, name } = step;
     if (!caught) return around;
+    const { states, failure } = around;
     const path = `$.errors.${this.#data.key(name)}`;
     const { path: home, around: shape } = this.#data.home(step);
-    const first = this.#block(
-      caught.block,
-      this.#within(name, around),
-      `${name}: caught output`,
-      { label: next },
-      { path: home, shape },
-    );
-    if (!caught.kinds) return { ...around, failure: this.#handler(around.states, path, first) };
-    const other = this.#pass(around.states, `${name}: other kind`, {
+    const inside = this.#within(name, around);
+    const first = this.#block(caught.block, inside, `${name}: caught output`, { label: next }, { path: home, shape });
+    const { kinds } = caught;
+    if (!kinds) return { ...around, failure: this.#handler(states, path, first) };
+    const other = this.#pass(states, `${name}: other kind`, {
       InputPath: path,
-      ResultPath: around.failure.path,
-      Next: around.failure.label,
+      ResultPath: failure.path,
+      Next: failure.label(),
     });
     const which = this.#label(`${name}: kind`);
-    around.states[which] = {
+    states[which] = {
       Type: "Choice",
-      Choices: caught.kinds.map((kind) => ({ Variable: `${path}.kind`, StringEquals: kind, Next: first })),
+      Choices: kinds.map((kind) => ({ Variable: `${path}.kind`, StringEquals: kind, Next: first })),
       Default: other,
     };
-    return { ...around, failure: this.#handler(around.states, path, which) };
+    // What else goes wrong has names without end.
+    const isAny = kinds.includes("unavailable");
+    const names = isAny ? undefined : kinds.flatMap((kind) => [kind, ...(kind === "timed-out" ? LATE : [])]);
+    return { ...around, failure: this.#handler(states, path, which, names, isAny ? undefined : failure.catches) };
   }
 
   /** A state that fails what is around it. */
   #refused({ states, failure }: Around, name: string, kind: ErrorKind, message: string): string {
-    return this.#pass(states, name, { Result: { kind, message }, ResultPath: failure.path, Next: failure.label });
+    return this.#pass(states, name, { Result: { kind, message }, ResultPath: failure.path, Next: failure.label() });
   }
 
+  /** A cause is a text: what else it is to be is said in JSON. */
   #fail({ name, kind, message }: FailStep, around: Around): string {
-    const { path, label } = around.failure;
-    const write: Write = { path, shape: (record) => record };
-    return this.#fill(`${name}: fail`, { kind, message }, {}, around, { label }, write);
+    if (typeof message === "string") return this.#refused(around, `${name}: fail`, kind as ErrorKind, message);
+    const path = this.#data.path(message) ?? "$.run";
+    const { states, failure } = around;
+    const to = (what: string, text: object) =>
+      this.#pass(states, `${name}: ${what}`, {
+        Parameters: { kind, ...text },
+        ResultPath: failure.path,
+        Next: failure.label(),
+      });
+    const label = this.#label(`${name}: fail`);
+    const isPresent = isThere(path);
+    states[label] = {
+      Type: "Choice",
+      Choices: [
+        { And: [isPresent, { Variable: path, IsString: true }], Next: to("text", { "message.$": path }) },
+        { ...isPresent, Next: to("value", { "message.$": `States.JsonToString(${path})` }) },
+      ],
+      Default: to("nothing", { message: "null" }),
+    };
+    return label;
   }
 
   #within(name: string, around: Around): Around {
@@ -280,25 +311,15 @@ class FlowCompiler {
     const { states, failure } = around;
     const { path } = this.#data.home(step);
     const seconds = timeout ?? (this.#targets.timeouts[step.function] ?? 900) + MARGIN;
-    const wrong = this.#pass(states, `${name}: failed`, {
-      InputPath: `${path}.Payload.error`,
-      ResultPath: failure.path,
-      Next: failure.label,
-    });
-    const answered = this.#label(`${name}: answered`);
-    states[answered] = {
-      Type: "Choice",
-      Choices: [{ Variable: `${path}.Payload.status`, StringEquals: "succeeded", Next: next }],
-      Default: wrong,
-    };
     states[name] = {
+      ...placed(name, around),
       ...this.#invoke(this.#targets.functions[step.function], this.#call(step, around, this.#input(step.input))),
       ResultSelector: { "Payload.$": "$.Payload" },
       ResultPath: path,
       TimeoutSeconds: seconds,
-      Retry: [REFUSED, ...retriesOf(step)],
-      Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.caught", Next: failure.caught() }],
-      Next: answered,
+      Retry: [NOT_TAKEN, ...retriesOf(step)],
+      ...catching(failure),
+      Next: next,
     };
     return name;
   }
@@ -352,25 +373,21 @@ class FlowCompiler {
     const broken = this.#pass(states, `${name}: failed`, {
       InputPath: `${path}.Payload.output.error`,
       ResultPath: failure.path,
-      Next: failure.label,
-    });
-    const refused = this.#pass(states, `${name}: refused`, {
-      InputPath: `${path}.Payload.error`,
-      ResultPath: failure.path,
-      Next: failure.label,
+      Next: failure.label(),
     });
     const went = this.#label(`${name}: went`);
     const pause = this.#label(`${name}: pause`);
     const look = this.#label(`${name}: look`);
     const ask = (input: Mapping, more: object) => ({
+      ...placed(name, around),
       ...this.#invoke(
         this.#targets.tasks[step.task],
         this.#call({ ...step, attempts: 1 }, around, this.#input(input, more)),
       ),
       ResultSelector: { "Payload.$": "$.Payload" },
       ResultPath: path,
-      Retry: [AGAIN],
-      Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.caught", Next: failure.caught() }],
+      Retry: [{ ErrorEquals: FINAL, MaxAttempts: 0 }, AGAIN],
+      ...catching(failure),
       Next: went,
     });
     const state = `${path}.Payload.output.state`;
@@ -383,7 +400,6 @@ class FlowCompiler {
     states[went] = {
       Type: "Choice",
       Choices: [
-        { Not: { Variable: `${path}.Payload.status`, StringEquals: "succeeded" }, Next: refused },
         { Variable: state, StringEquals: "succeeded", Next: next },
         {
           Variable: state,
@@ -445,6 +461,7 @@ class FlowCompiler {
     const { name } = step;
     const branches = Object.entries(step.branches);
     around.states[name] = {
+      ...placed(name, around),
       Type: "Parallel",
       Branches: branches.map(([branch, block]) => this.#branch(block, around, name, branch)),
       ResultSelector: {
@@ -475,8 +492,8 @@ class FlowCompiler {
     const again = retriesOf(step);
     return {
       ResultPath: this.#data.home(step).path,
-      ...(again.length > 0 && { Retry: [{ ErrorEquals: FINAL, MaxAttempts: 0 }, ...again] }),
-      Catch: [{ ErrorEquals: ["States.ALL"], ResultPath: "$.caught", Next: failure.caught() }],
+      ...(again.length > 0 && { Retry: again }),
+      ...catching(failure),
     };
   }
 
@@ -489,7 +506,12 @@ class FlowCompiler {
       ...this.#rule(condition),
       Next: to(block, `output ${index + 1}`),
     }));
-    around.states[name] = { Type: "Choice", Choices: rules, Default: to(otherwise, "other output") };
+    around.states[name] = {
+      ...placed(name, around),
+      Type: "Choice",
+      Choices: rules,
+      Default: to(otherwise, "other output"),
+    };
     return name;
   }
 
@@ -565,6 +587,7 @@ class FlowCompiler {
       Default: wrong,
     };
     states[name] = {
+      ...placed(name, around),
       Type: "Map",
       ItemsPath: items,
       ItemSelector: this.#itemSelector(step, around),
@@ -645,7 +668,7 @@ class FlowCompiler {
     const broken = this.#pass(states, `${name}: failed`, {
       InputPath: "$.tally.failed[1]",
       ResultPath: failure.path,
-      Next: failure.label,
+      Next: failure.label(),
     });
     const tolerable = this.#label(`${name}: tolerable`);
     states[tolerable] = {
@@ -739,12 +762,12 @@ class FlowCompiler {
   #wait({ name, seconds }: WaitStep, around: Around, next: string): string {
     const { states } = around;
     if (typeof seconds === "number") {
-      states[name] = { Type: "Wait", Seconds: seconds, Next: next };
+      states[name] = { ...placed(name, around), Type: "Wait", Seconds: seconds, Next: next };
       return name;
     }
     const path = this.#data.path(seconds) ?? "$.run";
     const asked = this.#label(`${name}: time`);
-    states[name] = { Type: "Wait", SecondsPath: path, Next: next };
+    states[name] = { ...placed(name, around), Type: "Wait", SecondsPath: path, Next: next };
     states[asked] = {
       Type: "Choice",
       Choices: [
@@ -773,8 +796,9 @@ class FlowCompiler {
     const address = placeField("callback", ["", { number: "$.run" }, "/", ...around.place, name]);
     const asked = `$.asks.${this.#data.key(name)}`;
     around.states[name] = {
+      ...placed(name, around),
       Type: "Parallel",
-      Branches: [this.#answered(step, around, asked), this.#asked(step, around, asked)],
+      Branches: [this.#answered(step, asked), this.#asked(step, around, asked)],
       ResultSelector: { "output.$": "$[0].output" },
       ...this.#composite(step, around),
       Next: next,
@@ -783,19 +807,18 @@ class FlowCompiler {
     return this.#fill(`${name}: question`, { input }, Object.fromEntries([address]), around, { label: name }, write);
   }
 
-  #answered({ name, timeout, attempts }: CallbackStep, { place }: Around, asked: string): object {
+  #answered({ name, timeout, attempts }: CallbackStep, asked: string): object {
     const states: States = {};
-    const { path, label } = this.#failing(states, `${name}: fail`);
+    const failure = this.#failing(states, `${name}: fail`);
     const row = {
       TableName: this.#targets.table,
       Key: { pk: { S: this.#targets.partition }, sk: { "S.$": `${asked}.callback` } },
     };
-    void place;
     const output = this.#pass(states, `${name}: output`, { OutputPath: "$.answer.said", End: true });
     const wrong = this.#pass(states, `${name}: refused`, {
       InputPath: "$.answer.said.error",
-      ResultPath: path,
-      Next: label,
+      ResultPath: failure.path,
+      Next: failure.label(),
     });
     const forgotten = this.#label(`${name}: forget`);
     // The next attempt asks anew.
@@ -850,7 +873,7 @@ class FlowCompiler {
     return { StartAt: waits, States: reached(waits, states) };
   }
 
-  #asked({ name, ask, attempts }: CallbackStep, { place }: Around, asked: string): object {
+  #asked({ name, ask }: CallbackStep, { place }: Around, asked: string): object {
     const label = this.#label(`${name}: ask`);
     const call = {
       millrace: "step",
@@ -860,7 +883,6 @@ class FlowCompiler {
       attempts: 1,
       "input.$": asked,
     };
-    void attempts;
     if (ask.kind === "queue") {
       const Parameters = { QueueUrl: this.#targets.queues[ask.name], "MessageBody.$": asked };
       const state = {
@@ -872,28 +894,8 @@ class FlowCompiler {
       };
       return { StartAt: label, States: { [label]: state } };
     }
-    const states: States = {};
-    const { path, label: fail } = this.#failing(states, `${name}: ask failed`);
-    const wrong = this.#pass(states, `${name}: not asked`, {
-      InputPath: "$.Payload.error",
-      ResultPath: path,
-      Next: fail,
-    });
-    const done = this.#label(`${name}: asked`);
-    states[done] = { Type: "Succeed" };
-    const which = this.#label(`${name}: heard`);
-    states[which] = {
-      Type: "Choice",
-      Choices: [{ Variable: "$.Payload.status", StringEquals: "succeeded", Next: done }],
-      Default: wrong,
-    };
-    states[label] = {
-      ...this.#invoke(this.#targets.functions[ask.name], call),
-      ResultSelector: { "Payload.$": "$.Payload" },
-      Retry: [AGAIN],
-      Next: which,
-    };
-    return { StartAt: label, States: reached(label, states) };
+    const state = { ...this.#invoke(this.#targets.functions[ask.name], call), Retry: [AGAIN], End: true };
+    return { StartAt: label, States: { [label]: state } };
   }
 
   #succeed(name: string, output: Mapping, around: Around): string {
@@ -1033,7 +1035,7 @@ export const FINAL: readonly string[] = Object.entries(KINDS).flatMap(([kind, he
  *
  * @see https://docs.aws.amazon.com/step-functions/latest/dg/sfn-best-practices.html#bp-lambda-serviceexception
  */
-const REFUSED = {
+const NOT_TAKEN = {
   ErrorEquals: [
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
@@ -1045,6 +1047,9 @@ const REFUSED = {
   BackoffRate: 2,
   JitterStrategy: "FULL",
 };
+
+/** What the service says of what took too long. */
+const LATE = ["States.Timeout", "States.HeartbeatTimeout", "Sandbox.Timedout"];
 
 /** What may be done twice. */
 const AGAIN = {
@@ -1063,6 +1068,7 @@ function retriesOf({ attempts, backoff: { first, factor, longest } }: Tries): re
   if (attempts === 1) return [];
   const interval = Math.max(1, Math.round(first));
   return [
+    { ErrorEquals: FINAL, MaxAttempts: 0 },
     {
       ErrorEquals: ["States.ALL"],
       IntervalSeconds: interval,
@@ -1074,6 +1080,16 @@ function retriesOf({ attempts, backoff: { first, factor, longest } }: Tries): re
     },
   ];
 }
+
+/** Its path, for whoever reads a run's history: numbers of items and rounds are in `[]`. */
+const placed = (name: string, { place }: Around): object => ({
+  Comment: [...place.map((piece) => (typeof piece === "string" ? piece : "")), name].join(""),
+});
+
+const catching = (failure: Handler): object => {
+  const Catch = failure.catches();
+  return Catch.length === 0 ? {} : { Catch };
+};
 
 /** A text and a list have a length for some implementations of JSONPath. */
 const isThere = (path: string): object => {

@@ -1,9 +1,10 @@
 import { DeployedFunction } from "../../../runtime/deployed.ts";
 import type { Deployment, PortWorld } from "../../../runtime/deployment.ts";
-import { type ErrorRecord, fromErrorRecord } from "../../../runtime/errors.ts";
+import { type ErrorRecord, fromErrorRecord, shortened, toErrorRecord } from "../../../runtime/errors.ts";
 import { jsonLog } from "../../../runtime/json-log.ts";
 import type { Failure, Served } from "../../../runtime/serve.ts";
 import { SURROUNDINGS, type Surroundings } from "../../../runtime/surroundings.ts";
+import { readStepCall, type StepAnswer } from "../../../runtime/workflows/step-call.ts";
 import { readEnvironment } from "../../../shared/environment.ts";
 import type { AwsWorld } from "./account.ts";
 import { isQueueBatch, toEvents } from "./events.ts";
@@ -29,6 +30,8 @@ export function start(deployment: Deployment, around: Surroundings = SURROUNDING
   return async (event, context) => {
     const now = clock.now();
     const call = { id: context.awsRequestId, deadline: now + context.getRemainingTimeInMillis() };
+    const step = readStepCall(event);
+    if (step) return toOutcome(await deployed.step(step, call).catch(rethrow));
     const attempt = deployed.attemptIn(event);
     // Not thrown: the state machine takes its own way with how the attempt ended.
     if (attempt) return toOutput(await deployed.work(attempt, call));
@@ -41,6 +44,26 @@ export function start(deployment: Deployment, around: Surroundings = SURROUNDING
     return toBatchAnswer(served.failures);
   };
 }
+
+/**
+ * What a workflow's state machine gets: Lambda hands on the kind of an error as its name, which the machine retries and
+ * catches by, and only a state that fails by itself can be redriven.
+ *
+ * @throws what the step failed with
+ * @see https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
+ */
+function toOutcome(answer: StepAnswer): StepAnswer {
+  if (answer.status === "succeeded") return answer;
+  throw rethrown(answer.error);
+}
+
+/** What failed is in the log; the trace beside a message counts among the bytes of a cause. */
+const rethrown = ({ kind, message }: ErrorRecord): Error => toThrown({ kind, message, stack: `${kind}: ${message}` });
+
+const rethrow = (error: unknown): never => {
+  const { kind, message } = shortened(toErrorRecord(error));
+  throw rethrown({ kind, message });
+};
 
 /**
  * @returns the result of what was called alone; events have nobody to answer to
