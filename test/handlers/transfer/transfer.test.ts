@@ -1,0 +1,394 @@
+import { Readable } from "node:stream";
+import { describe, expect, it } from "vitest";
+import { pieceOf } from "../../../lib/handlers/transfer/plan.ts";
+import { readRequest } from "../../../lib/handlers/transfer/settings.ts";
+import { systemClock } from "../../../lib/runtime/clock.ts";
+import { crc64 } from "../../../lib/runtime/crc64.ts";
+import { MillraceError } from "../../../lib/runtime/errors.ts";
+import type { BucketReader, BucketUploader, BucketWriter } from "../../../lib/runtime/ports.ts";
+import { MB, noise, world } from "./world.ts";
+
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+
+describe("one object", () => {
+  it("is copied in pieces by several workers, with its type and metadata", async () => {
+    const { from, to, transfer, uploads, messages } = world();
+    const bytes = noise(23 * MB + 7);
+    const described = { contentType: "video/mp4", metadata: { owner: "猫" } };
+    await from.put("in/a.mp4", bytes, described);
+    expect(await transfer({ object: "in/a.mp4" })).toEqual({ objects: 1, bytes: bytes.length, kept: 0 });
+    const made = await to.head("in/a.mp4", { crc64: true });
+    expect(made).toMatchObject({ size: bytes.length, ...described });
+    expect(made?.crc64).toEqual({ kind: "nvme", value: crc64("nvme", bytes) });
+    expect(Buffer.compare(await to.get("in/a.mp4"), bytes)).toBe(0);
+    expect(uploads()).toBe(0);
+    expect(messages.at(-1)).toMatch(/^1\.00 .* of .* MB, .*\/s, \d+ s left$/);
+  });
+
+  it.each([0, 1, 5 * MB - 1, 5 * MB, 5 * MB + 1, 10 * MB])("of %i bytes", async (size) => {
+    const { from, to, transfer } = world();
+    await from.put("a", noise(size));
+    expect(await transfer({ object: "a", to: "b" })).toEqual({ objects: 1, bytes: size, kept: 0 });
+    expect(Buffer.compare(await to.get("b"), noise(size))).toBe(0);
+  });
+
+  it("has to be there, and to be the one that was meant", async () => {
+    const { from, transfer } = world();
+    await expect(transfer({ object: "a" })).rejects.toMatchObject({ kind: "not-found" });
+    await from.put("a", "one");
+    await expect(transfer({ object: "a", etag: "another" })).rejects.toMatchObject({ kind: "conflict" });
+  });
+
+  it("has pieces of whole megabytes, and never more than 10,000", () => {
+    expect(pieceOf(20 * 2 ** 30, 16 * MB)).toBe(16 * MB);
+    for (const size of [150 * 2 ** 30, 5 * 2 ** 40, 48 * 2 ** 40]) {
+      const piece = pieceOf(size, 16 * MB);
+      expect(piece % MB).toBe(0);
+      expect(Math.ceil(size / piece)).toBeLessThanOrEqual(9000);
+    }
+  });
+});
+
+describe("many objects", () => {
+  it("of a prefix are copied, small ones in groups", async () => {
+    const { from, to, transfer } = world();
+    for (let n = 0; n < 301; n += 1) await from.put(`in/${n}`, `content ${n}`, { metadata: { n: String(n) } });
+    await from.put("in/large", noise(12 * MB));
+    await from.put("other", "stays");
+    expect(await transfer({ prefix: "in/", to: "out/" })).toMatchObject({ objects: 302, kept: 0 });
+    for (const n of [0, 150, 300]) {
+      expect(text(await to.get(`out/${n}`))).toBe(`content ${n}`);
+      expect((await to.head(`out/${n}`))?.metadata).toEqual({ n: String(n) });
+    }
+    expect((await to.list({ prefix: "out/" })).objects).toHaveLength(302);
+    expect(await to.head("other")).toBeUndefined();
+  });
+
+  it("of a manifest are copied where it says", async () => {
+    const { from, to, transfer } = world();
+    await from.put("a", "A");
+    await from.put("b c", noise(6 * MB));
+    await from.put("d", "D");
+    const lines = ["a", "", JSON.stringify({ object: "b c", to: "elsewhere" })];
+    await from.put("list", `${lines.join("\r\n")}\n`);
+    expect(await transfer({ manifest: "list", to: "copies/" })).toMatchObject({ objects: 2 });
+    expect((await to.list()).objects.map(({ key }) => key)).toEqual(["copies/a", "elsewhere"]);
+    await from.put("wrong", '{ "to": "x" }');
+    await expect(transfer({ manifest: "wrong" })).rejects.toThrow(/^line 1 of wrong is a key or/);
+  });
+
+  it("may be none", async () => {
+    const { transfer } = world();
+    expect(await transfer({ prefix: "none/" })).toEqual({ objects: 0, bytes: 0, kept: 0 });
+  });
+
+  it("never go to themselves, or where they would be copied again", async () => {
+    const { from, transfer } = world();
+    await from.put("in/a", "x");
+    const links = { to: from };
+    await expect(transfer({ prefix: "in/" }, { links })).rejects.toThrow(/say another "to"/);
+    await expect(transfer({ object: "in/a" }, { links })).rejects.toThrow(/copied to itself/);
+    expect(await transfer({ prefix: "in/", to: "out/" }, { links })).toMatchObject({ objects: 1 });
+  });
+
+  it("are copied though one of them changes, which is said", async () => {
+    const { from, to, state, transfer, uploads } = world();
+    for (const key of ["in/a", "in/b", "in/c"]) await from.put(key, noise(6 * MB));
+    await from.put("in/small", "one");
+    const before = async (step: string) => {
+      if (step !== "copy") return;
+      await from.put("in/b", noise(6 * MB, 2));
+      await from.put("in/small", "two");
+    };
+    const moving = transfer({ prefix: "in/" }, { before });
+    await expect(moving).rejects.toMatchObject({ kind: "conflict", message: /^2 objects were not copied: / });
+    expect((await to.list()).objects.map(({ key }) => key)).toEqual(["in/a", "in/c"]);
+    expect(uploads()).toBe(0);
+    const failures = JSON.parse(text(await state.get("runs/run/failures.json"))) as readonly object[];
+    expect(failures).toHaveLength(2);
+    expect(failures).toContainEqual(expect.objectContaining({ key: "in/b", kind: "conflict" }));
+    expect(failures).toContainEqual(expect.objectContaining({ key: "in/small", kind: "conflict" }));
+    expect(await transfer({ prefix: "in/" }, { run: "again" })).toMatchObject({ objects: 2, kept: 2 });
+  });
+});
+
+describe("what is in the target", () => {
+  it("stays if it is newer, is overwritten if it is older", async () => {
+    const { from, to, transfer } = world();
+    await to.put("a", "before");
+    await pause();
+    for (const [key, bytes] of [
+      ["a", noise(6 * MB)],
+      ["b", noise(6 * MB)],
+      ["s", Buffer.from("x")],
+    ] as const)
+      await from.put(key, bytes);
+    await pause();
+    await to.put("b", "newer");
+    await to.put("s", "newer");
+    expect(await transfer({ prefix: "" })).toMatchObject({ objects: 1, kept: 2 });
+    expect((await to.head("a"))?.size).toBe(6 * MB);
+    expect(text(await to.get("b"))).toBe("newer");
+    expect(text(await to.get("s"))).toBe("newer");
+    expect(await transfer({ prefix: "" }, { run: "again" })).toMatchObject({ objects: 0, kept: 3 });
+  });
+
+  it("is overwritten always, or never, if that is said", async () => {
+    for (const [overwrites, expected] of [
+      ["always", { objects: 2, kept: 0 }],
+      ["never", { objects: 0, kept: 2 }],
+    ] as const) {
+      const { from, to, transfer } = world({ overwrites });
+      await from.put("a", noise(6 * MB));
+      await from.put("s", "small");
+      await pause();
+      await to.put("a", "newer");
+      await to.put("s", "newer");
+      expect(await transfer({ prefix: "" })).toMatchObject(expected);
+    }
+  });
+
+  it("stays if it comes while the source is copied", async () => {
+    const { from, to, transfer, uploads } = world();
+    await from.put("a", noise(6 * MB));
+    const before = (step: string) => step === "commit" && to.put("a", "meanwhile");
+    await expect(transfer({ object: "a" }, { before })).rejects.toMatchObject({ kind: "conflict" });
+    expect(text(await to.get("a"))).toBe("meanwhile");
+    expect(uploads()).toBe(0);
+  });
+});
+
+describe("faults", () => {
+  it("a source that changes at any moment is never mixed, and never goes unnoticed", async () => {
+    const [one, other] = [noise(16 * MB), noise(16 * MB, 2)];
+    let noticed = 0;
+    for (let moment = 0; moment <= 12; moment += 1) {
+      const { from, to, transfer } = world({ workers: 2 });
+      await from.put("a", one);
+      let asked = 0;
+      const touch = async () => {
+        if (asked++ === moment) await from.put("a", other);
+      };
+      const links = { from: onEveryCall(from, touch) };
+      const outcome = await transfer({ object: "a" }, { links }).then(
+        () => "copied",
+        (error: MillraceError) => error.kind,
+      );
+      const made = (await to.head("a")) && (await to.get("a"));
+      if (outcome === "copied") {
+        // Before it was pinned, or after the last look at it.
+        expect(made && [one, other].some((bytes) => Buffer.compare(made, bytes) === 0)).toBe(true);
+      } else {
+        noticed += 1;
+        expect(outcome).toBe("conflict");
+        expect(made).toBeUndefined();
+      }
+    }
+    expect(noticed).toBeGreaterThanOrEqual(4);
+  });
+
+  it("a line that breaks is tried again, and one that stays broken fails", async () => {
+    const { from, to, transfer } = world();
+    const bytes = noise(17 * MB);
+    await from.put("a", bytes);
+    let breaks = 3;
+    const broken: BucketReader = {
+      ...from,
+      stream: async (key, options) => {
+        const stream = await from.stream(key, options);
+        return breaks-- > 0 ? cut(stream, 100_000) : stream;
+      },
+    };
+    expect(await transfer({ object: "a" }, { links: { from: broken } })).toMatchObject({ objects: 1 });
+    expect(Buffer.compare(await to.get("a"), bytes)).toBe(0);
+    breaks = Number.POSITIVE_INFINITY;
+    await from.put("b", bytes);
+    await expect(transfer({ object: "b" }, { links: { from: broken }, run: "two" })).rejects.toMatchObject({
+      kind: "unavailable",
+    });
+    expect(await to.head("b")).toBeUndefined();
+  });
+
+  it("what stops in the middle goes on with the pieces that are there", async () => {
+    const { from, to, transfer } = world({ workers: 2 });
+    await from.put("a", noise(40 * MB));
+    let put = 0;
+    const counting: typeof to = {
+      ...to,
+      putPiece: async (...args) => {
+        if (put === 5) throw new Error("killed");
+        put += 1;
+        return to.putPiece(...args);
+      },
+    };
+    await expect(transfer({ object: "a" }, { links: { to: counting } })).rejects.toThrow("killed");
+    expect(put).toBe(5);
+    put = 100;
+    expect(await transfer({ object: "a" }, { links: { to: counting }, run: "another" })).toMatchObject({ objects: 1 });
+    expect(put - 100).toBe(3);
+    expect(Buffer.compare(await to.get("a"), noise(40 * MB))).toBe(0);
+  });
+
+  it("an answer that is lost changes nothing", async () => {
+    const { from, to, transfer, uploads } = world();
+    await from.put("a", noise(12 * MB));
+    const lost = new Set(["putPiece", "completeUpload"]);
+    const forgetful = onEveryAnswer(to, (method) => {
+      if (lost.delete(method)) throw new MillraceError("unavailable", `the answer to ${method} was lost`);
+    });
+    expect(await transfer({ object: "a" }, { links: { to: forgetful } })).toMatchObject({ objects: 1 });
+    expect(lost.size).toBe(0);
+    expect(uploads()).toBe(0);
+  });
+
+  it("a transfer that is done again changes nothing", async () => {
+    const { from, to, transfer } = world();
+    await from.put("a", noise(12 * MB));
+    await from.put("s", "small");
+    const first = await transfer({ prefix: "" });
+    const made = await to.head("a");
+    expect(first).toEqual({ objects: 2, bytes: 12 * MB + 5, kept: 0 });
+    expect(await transfer({ prefix: "" }, { run: "again" })).toEqual({ objects: 0, bytes: 0, kept: 2 });
+    expect(await to.head("a")).toEqual(made);
+  });
+
+  it("a bit that falls over on the way is found by the source's sum", async () => {
+    const { from, to, transfer, uploads } = world();
+    const bytes = noise(12 * MB);
+    const upload = await from.beginUpload("a");
+    const piece = await from.putPiece(upload, 1, bytes);
+    await from.completeUpload(upload, [piece]);
+    const flipping: BucketReader = {
+      ...from,
+      stream: async (key, options) => flip(await from.stream(key, options), options?.range?.[0] === 5 * MB),
+    };
+    const moving = transfer({ object: "a" }, { links: { from: flipping } });
+    await expect(moving).rejects.toMatchObject({ kind: "failed", message: /has the CRC [0-9a-f]{16}, and its copy/ });
+    expect(await to.head("a")).toBeUndefined();
+    expect(uploads()).toBe(0);
+  });
+
+  it("two runs for one object share its upload, and both succeed", async () => {
+    const { from, to, transfer, uploads } = world();
+    await from.put("a", noise(30 * MB));
+    let begun = 0;
+    const count = (method: string) => {
+      if (method === "beginUpload") begun += 1;
+    };
+    const links = { to: onEveryAnswer(to, count) };
+    const runs = ["one", "two", "three"].map((run) => transfer({ object: "a" }, { links, run }));
+    for (const result of await Promise.all(runs)) expect(result.objects).toBe(1);
+    expect(begun).toBeLessThanOrEqual(3);
+    expect(Buffer.compare(await to.get("a"), noise(30 * MB))).toBe(0);
+    expect(uploads()).toBe(0);
+  });
+
+  it("a worker that has no time left says so, and goes on when it is called again", async () => {
+    const { from, to, transfer } = world({ workers: 1, buffer: 5 * MB });
+    await from.put("a", noise(30 * MB));
+    let now = Date.now();
+    const clock = { ...systemClock, now: () => now };
+    let puts = 0;
+    const slow: typeof to = {
+      ...to,
+      putPiece: async (...args) => {
+        now += 30_000;
+        puts += 1;
+        return to.putPiece(...args);
+      },
+    };
+    expect(await transfer({ object: "a" }, { links: { to: slow }, clock, time: 120_000 })).toMatchObject({
+      objects: 1,
+    });
+    expect(puts).toBe(6);
+  });
+
+  it("a worker that is stopped ends with the signal's reason", async () => {
+    const { from, to, transfer } = world();
+    await from.put("a", noise(30 * MB));
+    const stopping = new AbortController();
+    const links: { to: BucketReader & BucketWriter & BucketUploader } = {
+      to: {
+        ...to,
+        putPiece: async (...args) => {
+          stopping.abort(new MillraceError("stopped", "enough"));
+          return to.putPiece(...args);
+        },
+      },
+    };
+    await expect(transfer({ object: "a" }, { links, signal: stopping.signal })).rejects.toMatchObject({
+      kind: "stopped",
+    });
+    expect(await to.head("a")).toBeUndefined();
+  });
+});
+
+describe("a request", () => {
+  it.each([
+    [undefined, /names one of object, prefix and manifest/],
+    [{}, /names one of/],
+    [{ object: "a", prefix: "b" }, /names one of/],
+    [{ object: "" }, /a key is not empty/],
+    [{ objects: "a" }, /a request has object, prefix, manifest, etag, to/],
+    [{ object: 1 }, /all of them text, got 1/],
+  ])("that is none is refused: %j", (request, message) => {
+    expect(() => readRequest(request)).toThrow(message);
+  });
+});
+
+/** Later than what was, as stores see it. */
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+
+function cut(stream: Readable, length: number): Readable {
+  return Readable.from(
+    (async function* () {
+      let left = length;
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        yield chunk.subarray(0, left);
+        left -= chunk.length;
+        if (left <= 0) throw Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
+      }
+    })(),
+  );
+}
+
+function flip(stream: Readable, isHit: boolean): Readable {
+  if (!isHit) return stream;
+  return Readable.from(
+    (async function* () {
+      for await (const chunk of stream as AsyncIterable<Buffer>) {
+        const changed = Buffer.from(chunk);
+        changed[0]! ^= 1;
+        yield changed;
+      }
+    })(),
+  );
+}
+
+/** A bucket that calls back before each of its methods. */
+const onEveryCall = <Port extends object>(port: Port, before: () => Promise<void>): Port =>
+  wrapped(port, async (_, work) => {
+    await before();
+    return work();
+  });
+
+/** A bucket that calls back after each of its methods, which may throw in place of the answer. */
+const onEveryAnswer = <Port extends object>(port: Port, after: (method: string) => void): Port =>
+  wrapped(port, async (method, work) => {
+    const answer = await work();
+    after(method);
+    return answer;
+  });
+
+const wrapped = <Port extends object>(
+  port: Port,
+  around: (method: string, work: () => Promise<unknown>) => Promise<unknown>,
+): Port =>
+  Object.fromEntries(
+    Object.entries(port).map(([name, value]) => [
+      name,
+      typeof value === "function"
+        ? (...args: unknown[]) => around(name, async () => (value as (...args: unknown[]) => unknown)(...args))
+        : value,
+    ]),
+  ) as Port;

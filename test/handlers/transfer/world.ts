@@ -1,0 +1,118 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import { Buckets } from "../../../lib/clouds/local/host/buckets.ts";
+import { Journal } from "../../../lib/clouds/local/host/journal.ts";
+import { handler as commit, type Transferred } from "../../../lib/handlers/transfer/commit.ts";
+import { handler as copy } from "../../../lib/handlers/transfer/copy.ts";
+import { handler as plan } from "../../../lib/handlers/transfer/plan.ts";
+import type { TransferLinks, TransferRequest, TransferSettings } from "../../../lib/handlers/transfer/settings.ts";
+import { type Clock, systemClock } from "../../../lib/runtime/clock.ts";
+import type { Context, Handler } from "../../../lib/runtime/handler.ts";
+import type { BucketReader, BucketUploader, BucketWriter } from "../../../lib/runtime/ports.ts";
+import { bucketPlan } from "../../clouds/local/plans.ts";
+
+export const MB = 2 ** 20;
+
+type Bucket = BucketReader & BucketWriter & BucketUploader;
+
+/** Settings with pieces as small as a store takes. */
+const SETTINGS: TransferSettings = { overwrites: "older", workers: 4, piece: 5 * MB, toPrefix: "", buffer: 40 * MB };
+
+/** Bytes of which every piece is another one. */
+export const noise = (size: number, seed = 1): Buffer => {
+  const bytes = Buffer.allocUnsafe(size);
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, size >>> 2);
+  let state = seed;
+  for (let index = 0; index < words.length; index += 1) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    words[index] = state;
+  }
+  bytes.fill(seed, size - (size % 4));
+  return bytes;
+};
+
+/** Buckets of the local cloud, and the three functions of a transfer on them. */
+export function world(settings: Partial<TransferSettings> = {}) {
+  const folder = mkdtempSync(join(tmpdir(), "millrace-transfer-"));
+  const journal = new Journal(folder);
+  const buckets = new Buckets({ journal, clock: systemClock, onCreated: () => {} });
+  onTestFinished(() => {
+    journal.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const bucket = (name: string): Bucket => {
+    buckets.define(bucketPlan(name));
+    return { ...buckets.reader(name), ...buckets.writer(name) };
+  };
+  const links = { from: bucket("from"), to: bucket("to"), state: bucket("state") };
+  const messages: string[] = [];
+  const uploads = (): number => Number(journal.sql("SELECT count(*) AS count FROM uploads").get()?.count ?? Number.NaN);
+  return { ...links, uploads, messages, transfer: transferOf(links, { ...SETTINGS, ...settings }, messages) };
+}
+
+export interface TransferOptions {
+  readonly run?: string;
+  /** What the functions get in place of the buckets. */
+  readonly links?: Partial<TransferLinks>;
+  readonly signal?: AbortSignal;
+  readonly clock?: Clock;
+  /** Milliseconds that every function has. */
+  readonly time?: number;
+  /** Called before every step. */
+  readonly before?: (step: "plan" | "copy" | "commit") => unknown;
+}
+
+/** The workflow, in its simplest form: a step that fails fails the run. */
+const transferOf =
+  (links: TransferLinks, settings: TransferSettings, messages: string[]) =>
+  async (request: TransferRequest, options: TransferOptions = {}): Promise<Transferred> => {
+    const { run = "run", before = () => {} } = options;
+    const call = <Payload, Result>(
+      handler: Handler<never, TransferLinks, TransferSettings, Result>,
+      payload: Payload,
+    ): Promise<Result> => {
+      const event = { type: "function.invoked", id: "call", payload, time: "" };
+      return handler(event as never, contextOf({ ...links, ...options.links }, settings, messages, options));
+    };
+    await before("plan");
+    const { groups } = await call(plan, { run, request });
+    await before("copy");
+    await Promise.all(
+      groups.map(async ({ group }) => {
+        for (let left = 1, rounds = 0; left > 0; rounds += 1) {
+          if (rounds > 50) throw new Error("the worker gets nowhere");
+          ({ left } = await call(copy, { run, group }));
+        }
+      }),
+    );
+    await before("commit");
+    return call(commit, { run });
+  };
+
+function contextOf(
+  links: TransferLinks,
+  settings: TransferSettings,
+  messages: string[],
+  { signal = new AbortController().signal, clock = systemClock, time = 600_000 }: TransferOptions,
+): Context<TransferLinks, TransferSettings> {
+  const silent = () => {};
+  return {
+    links,
+    settings,
+    code: {},
+    run: {
+      id: "call",
+      attempt: 1,
+      deadline: clock.now() + time,
+      progress: (fraction, message) => messages.push(`${fraction.toFixed(2)} ${message}`),
+    },
+    signal,
+    log: { debug: silent, info: silent, warn: silent, error: silent },
+    metrics: { count: silent, gauge: silent },
+    clock,
+    tools: {},
+    scratch: tmpdir(),
+  };
+}
