@@ -167,7 +167,7 @@ export class Stack {
 
   /** As the setup Jobs do. */
   async makeStreams(): Promise<void> {
-    const { namespace: prefix, definitions, stream } = this;
+    const { namespace: prefix, definitions, stream, pace } = this;
     await setUp(await this.cluster.shared.nats(), {
       streams: [
         { name: stream, subjects: [`${prefix}.call.>`, `${prefix}.keep.>`] },
@@ -177,7 +177,7 @@ export class Stack {
         stream,
         name: `keep-${name}`,
         subject: `${prefix}.keep.${name}`,
-        visibility: 30,
+        visibility: 30 / pace.speed, // the server's clock is the real one
       })),
       tables: [`${prefix}-tasks`],
     });
