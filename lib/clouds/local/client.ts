@@ -9,6 +9,7 @@ import { type ErrorRecord, fromErrorRecord, MillraceError } from "../../runtime/
 import type { BucketReader, BucketRemover, BucketWriter, ObjectInfo, SendOptions } from "../../runtime/ports.ts";
 import type { PeekedMessage, QueueStats } from "../../runtime/system.ts";
 import type { BulkFilter, BulkOptions, BulkOutcome, BulkTaskClient } from "../../runtime/tasks/bulk.ts";
+import type { WorkflowClient } from "../../runtime/workflows/run.ts";
 import { type Endpoint, readEndpoint } from "./endpoint.ts";
 import type { calls, streams } from "./host/api.ts";
 import type { LocalChange, RedriveOptions } from "./host/inspect.ts";
@@ -19,6 +20,7 @@ export type LocalTarget = { readonly folder: string } | { readonly url: string; 
 /** All that can be done with a running local cloud from outside. */
 export interface LocalClient {
   readonly tasks: BulkTaskClient;
+  readonly workflows: WorkflowClient;
   readonly buckets: BucketsClient;
   readonly queues: QueuesClient;
   plan(): Promise<Plan>;
@@ -57,6 +59,7 @@ export function connectLocal(target: LocalTarget): LocalClient {
   const wire = new Wire(target);
   return {
     tasks: tasksOver(wire),
+    workflows: workflowsOver(wire),
     buckets: {
       list: () => wire.call("buckets.list", {}),
       bucket: (name) => bucketOver(wire, name),
@@ -93,6 +96,16 @@ function tasksOver(wire: Wire): BulkTaskClient {
     retryAll: (task, filter, options) => bulkOver(wire, "tasks.retryAll", task, filter, options),
   };
 }
+
+const workflowsOver = (wire: Wire): WorkflowClient => ({
+  start: (workflow, input, options) => wire.call("workflows.start", { workflow, input: input ?? null, ...options }),
+  get: (workflow, id) => wire.call("workflows.get", { workflow, id }),
+  list: (workflow, filter) => wire.call("workflows.list", { workflow, ...(filter && { filter }) }),
+  stop: (workflow, id) => wire.call("workflows.stop", { workflow, id }),
+  retry: (workflow, id) => wire.call("workflows.retry", { workflow, id }),
+  answer: (callback, answer) =>
+    wire.call("workflows.answer", { callback, answer: "error" in answer ? answer : { output: answer.output ?? null } }),
+});
 
 async function bulkOver(
   wire: Wire,

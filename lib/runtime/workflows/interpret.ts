@@ -85,13 +85,11 @@ class EndOfRun extends Error {
 const ONCE: Tries = { attempts: 1, backoff: { first: 0, factor: 1, longest: 0 } };
 
 class Interpreter {
-  readonly #run: RunStart;
   readonly #retries: number;
   readonly #world: WorkflowWorld;
 
-  constructor(run: RunStart, world: WorkflowWorld) {
-    this.#run = run;
-    this.#retries = run.retries ?? 0;
+  constructor({ retries = 0 }: RunStart, world: WorkflowWorld) {
+    this.#retries = retries;
     this.#world = world;
   }
 
@@ -369,13 +367,13 @@ class Interpreter {
 
   async #callback(step: CallbackStep, { known, trace, signal }: StepPlace): Promise<unknown> {
     const { path, attempts, round } = trace.entry;
-    const callback = `${this.#run.id}/${path}`;
+    const callback = this.#world.callback(path);
     if (trace.entry.callback === undefined) {
       const key = `${callback}#${round}#${attempts}`;
       await this.#world.ask({ to: step.ask, callback, input: resolve(step.input, known), key });
       await trace.write({ status: "waiting", callback });
     }
-    const answer = await this.#world.answer(callback, signal);
+    const answer = await this.#world.answer(path, signal);
     if ("error" in answer) throw fromErrorRecord(answer.error);
     return answer.output;
   }

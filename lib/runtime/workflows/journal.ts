@@ -65,3 +65,25 @@ export function recordOf(entry: StepEntry): StepRecord {
     ...(items && { items }),
   };
 }
+
+/** Steps in the order they began, without those that belong to an earlier attempt of a step around them. */
+export function historyOf(entries: readonly StepEntry[]): readonly StepRecord[] {
+  const byPath = new Map(entries.map((entry) => [entry.path, entry]));
+  const known = new Map<string, boolean>();
+  const isCurrent = (entry: StepEntry): boolean => {
+    const before = known.get(entry.path);
+    if (before !== undefined) return before;
+    const around = byPath.get(pathAround(entry.path));
+    const rounds = around ? [`${around.round}.${around.turn}`, `${around.round}.catch${around.attempts}`] : [""];
+    const answer = rounds.includes(entry.round) && (!around || isCurrent(around));
+    known.set(entry.path, answer);
+    return answer;
+  };
+  return entries
+    .filter(isCurrent)
+    .sort((one, other) => one.number - other.number)
+    .map(recordOf);
+}
+
+/** Of the step that a step is inside of: `each[3]/encode` is inside `each`. */
+const pathAround = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf("/"))).replace(/\[\d+\]$/, "");

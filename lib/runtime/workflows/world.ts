@@ -18,8 +18,10 @@ export interface WorkflowWorld {
   perform(call: TaskCall, signal: AbortSignal): Promise<unknown>;
   /** Hands a question over; more than once after a crash at most. */
   ask(question: Question): Promise<void>;
-  /** The answer to a callback, as soon as there is one. It is forgotten with the step's next entry that is over. */
-  answer(callback: string, signal: AbortSignal): Promise<Answer>;
+  /** What an answer to the step of this path names. */
+  callback(path: string): string;
+  /** The answer to the step of this path, as soon as there is one. It is forgotten with the step's next entry that is over. */
+  answer(path: string, signal: AbortSignal): Promise<Answer>;
 }
 
 export interface FunctionCall {

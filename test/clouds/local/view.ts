@@ -2,6 +2,7 @@ import { EventEmitter, on } from "node:events";
 import { Buckets } from "../../../lib/clouds/local/host/buckets.ts";
 import type { LocalChange, LocalQueues, LocalView } from "../../../lib/clouds/local/host/inspect.ts";
 import { Journal } from "../../../lib/clouds/local/host/journal.ts";
+import { Workflows } from "../../../lib/clouds/local/host/workflows.ts";
 import type { BucketPlan, PartPlan, Plan, QueuePlan, TaskPlan } from "../../../lib/parts/plan.ts";
 import { systemClock } from "../../../lib/runtime/clock.ts";
 import { type ErrorRecord, fromErrorRecord, MillraceError, toErrorRecord } from "../../../lib/runtime/errors.ts";
@@ -14,6 +15,7 @@ export class TestView implements LocalView {
   readonly tasks: TestTasks;
   readonly buckets: LocalView["buckets"];
   readonly queues: LocalQueues;
+  readonly workflows: Workflows;
   readonly #journal: Journal;
   readonly #emitter = new EventEmitter();
 
@@ -29,6 +31,27 @@ export class TestView implements LocalView {
     };
     this.tasks = new TestTasks((change) => this.emit(change));
     this.queues = memoryQueues();
+    this.workflows = this.#workflows();
+  }
+
+  /** Real ones, whose functions answer what they are given. */
+  #workflows(): Workflows {
+    const nobody = async (): Promise<never> => {
+      throw new MillraceError("not-found", "there is no such task");
+    };
+    const quiet = () => {};
+    const workflows = new Workflows({
+      journal: this.#journal,
+      clock: systemClock,
+      random: Math.random,
+      functions: { step: async (_name, payload) => payload },
+      tasks: () => ({ get: nobody, submit: nobody, retry: nobody, wait: nobody, stop: nobody, audit: nobody }),
+      ask: quiet,
+      onChange: (run) => this.emit({ type: "workflow.changed", run }),
+      log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+    });
+    workflows.define(PLAN);
+    return workflows;
   }
 
   plan(): Plan {
@@ -45,6 +68,7 @@ export class TestView implements LocalView {
     return this.#emitter.listenerCount("change");
   }
   close(): void {
+    this.workflows.suspend();
     this.#journal.close();
   }
 }

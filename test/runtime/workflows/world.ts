@@ -125,8 +125,12 @@ export class TestWorld implements WorkflowWorld {
     this.asked.push(callback);
   }
 
-  async answer(callback: string, signal: AbortSignal): Promise<Answer> {
-    const answer = this.#answers[callback.split("/").at(-1)!];
+  callback(path: string): string {
+    return `r/${path}`;
+  }
+
+  async answer(path: string, signal: AbortSignal): Promise<Answer> {
+    const answer = this.#answers[path.split("/").at(-1)!];
     if (answer) return answer;
     return new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
   }

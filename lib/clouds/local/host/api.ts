@@ -1,6 +1,8 @@
 import { exactOptional as maybe, z } from "zod";
+import { type ErrorKind, isErrorKind } from "../../../runtime/errors.ts";
 import type { BulkOutcome, BulkProgress } from "../../../runtime/tasks/bulk.ts";
 import { TASK_STATUSES, type Task } from "../../../runtime/tasks/task.ts";
+import { WORKFLOW_STATUSES } from "../../../runtime/workflows/run.ts";
 import { type Duration, toSeconds } from "../../../shared/duration.ts";
 import type { LocalChange, LocalView } from "./inspect.ts";
 import { relay } from "./relay.ts";
@@ -55,7 +57,22 @@ const submitOptions = z.strictObject({
   by: maybe(z.string()),
 });
 
+const workflowStatus = z.enum(WORKFLOW_STATUSES);
+const workflowFilter = z.strictObject({
+  status: maybe(z.union([workflowStatus, z.array(workflowStatus).readonly()])),
+  after: maybe(z.iso.datetime({ offset: true })),
+  before: maybe(z.iso.datetime({ offset: true })),
+  prefix: maybe(z.string()),
+  limit: maybe(z.int().min(1).max(1000)),
+  cursor: maybe(z.string()),
+});
+const answer = z.union([
+  z.strictObject({ error: z.strictObject({ kind: z.custom<ErrorKind>(isErrorKind), message: z.string() }) }),
+  z.strictObject({ output: z.unknown() }),
+]);
+
 const run = z.strictObject({ task: name, id });
+const workflowRun = z.strictObject({ workflow: name, id });
 const steered = z.strictObject({ task: name, id, by: maybe(z.string()) });
 const bulk = z.strictObject({
   task: name,
@@ -79,6 +96,22 @@ export const calls = {
   "tasks.stop": call(steered, ({ tasks }, { task, id, ...options }) => tasks.stop(task, id, options)),
   "tasks.retry": call(steered, ({ tasks }, { task, id, ...options }) => tasks.retry(task, id, options)),
   "tasks.audit": call(run, ({ tasks }, { task, id }) => tasks.audit(task, id)),
+
+  "workflows.start": call(
+    z.strictObject({ workflow: name, input: z.unknown(), id: maybe(id) }),
+    ({ workflows }, { workflow, input, ...options }) => workflows.start(workflow, input, options),
+  ),
+  "workflows.get": call(workflowRun, ({ workflows }, { workflow, id }) => workflows.get(workflow, id)),
+  "workflows.list": call(
+    z.strictObject({ workflow: name, filter: maybe(workflowFilter) }),
+    ({ workflows }, { workflow, filter }) => workflows.list(workflow, filter),
+  ),
+  "workflows.stop": call(workflowRun, ({ workflows }, { workflow, id }) => workflows.stop(workflow, id)),
+  "workflows.retry": call(workflowRun, ({ workflows }, { workflow, id }) => workflows.retry(workflow, id)),
+  "workflows.answer": call(
+    z.strictObject({ callback: z.string().min(1).max(4096), answer }),
+    ({ workflows }, { callback, answer }) => workflows.answer(callback, answer),
+  ),
 
   "buckets.list": call(z.strictObject({}), ({ buckets }) => buckets.list()),
   "buckets.objects": call(

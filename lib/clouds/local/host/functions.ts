@@ -76,6 +76,14 @@ type Invocation = Omit<RunOptions, "event"> & {
   readonly limit?: number;
 };
 
+type CallOptions = Pick<RunOptions, "signal" | "timeout"> & {
+  readonly lane: Lane;
+  /** @default a new one */
+  readonly run?: RunIdentity;
+  /** How a task's dispatcher is to submit the payload. */
+  readonly submit?: SubmitOptions;
+};
+
 /**
  * The stack's functions: called for an answer, or given events that are journaled and tried until they succeed or
  * have failed every attempt.
@@ -137,6 +145,21 @@ export class Functions {
     options: { readonly signal?: AbortSignal; readonly submit?: SubmitOptions } = {},
   ): Promise<unknown> {
     return this.#call(name, payload, { ...options, lane: "function" });
+  }
+
+  /**
+   * Calls a function as one step of a workflow and waits for its result.
+   *
+   * @param options.id the same at every attempt
+   * @param options.timeout milliseconds. @default the function's own
+   * @throws as {@link invoke} does
+   */
+  async step(
+    name: string,
+    payload: unknown,
+    { id, attempt, ...options }: RunIdentity & { readonly signal: AbortSignal; readonly timeout?: number },
+  ): Promise<unknown> {
+    return this.#call(name, payload, { ...options, run: { id, attempt }, lane: "function" });
   }
 
   /** A function as a link gives it: a call from a handler holds its caller's place and waits for no other. */
@@ -202,20 +225,18 @@ export class Functions {
   async #call(
     name: string,
     payload: unknown,
-    { submit, ...options }: { readonly signal?: AbortSignal; readonly submit?: SubmitOptions; readonly lane: Lane },
+    { submit, run = { id: this.#newId(name), attempt: 1 }, ...options }: CallOptions,
   ): Promise<unknown> {
     const plan = this.#plan(name);
     const limit = this.#options.limits?.functionPayloadBytes;
-    const id = this.#newId(name);
     const event: FunctionInvoked = {
       type: "function.invoked",
-      id,
+      id: run.id,
       payload,
       ...(submit && { options: submit }),
       time: new Date(this.#options.clock.now()).toISOString(),
     };
     checkSize(name, event, "a call", limit);
-    const run = { id, attempt: 1 };
     const ending = await this.#run(plan, { ...options, events: [event], run, ...(limit !== undefined && { limit }) });
     const error = errorOf(ending);
     if (error) throw fromErrorRecord(error);

@@ -5,11 +5,19 @@ import type { Support } from "../../../parts/support.ts";
 import { type Clock, systemClock } from "../../../runtime/clock.ts";
 import { MillraceError, toErrorRecord } from "../../../runtime/errors.ts";
 import type { Log } from "../../../runtime/handler.ts";
-import type { SecretReader, TaskController, TaskSubmitter } from "../../../runtime/ports.ts";
+import type {
+  SecretReader,
+  TaskController,
+  TaskSubmitter,
+  WorkflowAnswerer,
+  WorkflowController,
+  WorkflowStarter,
+} from "../../../runtime/ports.ts";
 import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
 import type { Envelope } from "../../../runtime/tasks/envelope.ts";
 import { TaskService } from "../../../runtime/tasks/service.ts";
 import { isFinal, type SubmitOptions, type Task } from "../../../runtime/tasks/task.ts";
+import { isOver } from "../../../runtime/workflows/run.ts";
 import type { LinkAddress } from "../runtime/channel.ts";
 import { Agenda } from "./agenda.ts";
 import { Buckets } from "./buckets.ts";
@@ -29,6 +37,7 @@ import { SqliteTaskLogs } from "./task-logs.ts";
 import { SqliteTaskStore } from "./task-store.ts";
 import { Triggers } from "./triggers.ts";
 import { Volumes } from "./volumes.ts";
+import { type Asked, Workflows } from "./workflows.ts";
 
 /** Payloads and results too large for the task store lie here; no plan has a part of this name. */
 const CLAIMS = ".claims";
@@ -74,6 +83,7 @@ export class LocalHost implements LocalView {
   readonly permissions = new Permissions();
   readonly queues: Queues;
   readonly tasks: TaskService;
+  readonly workflows: Workflows;
   readonly functions: Functions;
   readonly buckets: LocalBuckets;
   readonly #options: LocalHostOptions;
@@ -153,6 +163,7 @@ export class LocalHost implements LocalView {
       onChange: (change) => this.#tell({ type: "alarm.changed", ...change }),
     });
     this.tasks = this.#openTasks(random);
+    this.workflows = this.#openWorkflows(random);
     this.buckets = {
       list: () => this.#objects.names(),
       reader: (name) => this.#objects.reader(name),
@@ -185,6 +196,7 @@ export class LocalHost implements LocalView {
       this.tasks.redefined();
       this.#tell({ type: "plan.changed", plan });
     }
+    this.workflows.define(plan);
     await this.#dropFolder?.refresh();
     this.#agenda.wake();
   }
@@ -196,8 +208,7 @@ export class LocalHost implements LocalView {
 
   /** Shows the buckets as folders from now on, and takes what is dropped there. */
   async openDropFolder(): Promise<string> {
-    const quiet = () => {};
-    const log = this.#options.log ?? { debug: quiet, info: quiet, warn: quiet, error: quiet };
+    const log = this.#log;
     this.#dropFolder ??= await DropFolder.open({ buckets: this.#objects, journal: this.#journal, log });
     return this.#dropFolder.path;
   }
@@ -216,7 +227,7 @@ export class LocalHost implements LocalView {
       await this.tasks.settled();
       await nextTurn();
       // Asked again: one run's end, which starts the next one, may have come in with this turn.
-      const isQuiet = this.tasks.isSettled && this.functions.isQuiet && this.#agenda.isQuiet;
+      const isQuiet = this.tasks.isSettled && this.functions.isQuiet && this.workflows.isQuiet && this.#agenda.isQuiet;
       quiet = isQuiet ? quiet + 1 : 0;
       if (quiet === 0) await pause(LOOK_AGAIN);
     }
@@ -225,10 +236,12 @@ export class LocalHost implements LocalView {
   /** Ends all work; runs under way are begun again at the next start. */
   async close(): Promise<void> {
     this.#agenda.stop();
+    this.workflows.suspend();
     await this.#dropFolder?.close();
     await this.tasks.close();
     await Promise.all([this.#triggers.close(), this.functions.close()]);
     await this.tasks.settled();
+    await this.workflows.settled();
     this.#journal.close();
   }
 
@@ -243,7 +256,6 @@ export class LocalHost implements LocalView {
 
   #openTasks(random: () => number): TaskService {
     const { limits } = this.#options;
-    const quiet = () => {};
     this.#objects.define(claimsBucket());
     const platform = new LocalPlatform({
       functions: this.functions,
@@ -273,9 +285,32 @@ export class LocalHost implements LocalView {
       clock: this.clock,
       random,
       limits: taskLimits(limits),
-      log: this.#options.log ?? { debug: quiet, info: quiet, warn: quiet, error: quiet },
+      log: this.#log,
       wake: () => this.#agenda.wake(),
     });
+  }
+
+  #openWorkflows(random: () => number): Workflows {
+    const { functionPayloadBytes } = this.#options.limits;
+    return new Workflows({
+      journal: this.#journal,
+      clock: this.clock,
+      random,
+      functions: this.functions,
+      tasks: () => this.tasks,
+      ask: (to, question, key) => this.#send(to, question, key),
+      onChange: (run) => {
+        if (isOver(run.status)) this.#monitors.workflowEnded(run);
+        this.#tell({ type: "workflow.changed", run });
+      },
+      ...(functionPayloadBytes && { inputBytes: functionPayloadBytes.value }),
+      log: this.#log,
+    });
+  }
+
+  get #log(): Log {
+    const quiet = () => {};
+    return this.#options.log ?? { debug: quiet, info: quiet, warn: quiet, error: quiet };
   }
 
   /** Names and kinds that are gone or changed their kind take their functions with them. */
@@ -310,7 +345,7 @@ export class LocalHost implements LocalView {
   }
 
   /** Once per key where it goes to a queue; a function may be called twice after a crash, with one event id. */
-  #send({ kind, name }: DestinationPlan, payload: Envelope | AlarmChange, key: string): void {
+  #send({ kind, name }: DestinationPlan, payload: Envelope | AlarmChange | Asked, key: string): void {
     if (kind === "queue") {
       this.queues.sendNow(name, JSON.stringify(payload), { deduplication: key });
     } else {
@@ -339,6 +374,8 @@ export class LocalHost implements LocalView {
         return { value: async () => this.#secret(part) } satisfies SecretReader;
       case "task":
         return this.#taskPort(part);
+      case "workflow":
+        return this.#workflowPort(part);
       case "volume":
         return {};
     }
@@ -351,6 +388,18 @@ export class LocalHost implements LocalView {
       list: (filter) => this.tasks.list(task, filter),
       stop: (id) => this.tasks.stop(task, id),
       retry: (id) => this.tasks.retry(task, id),
+    };
+  }
+
+  #workflowPort(workflow: string): WorkflowStarter & WorkflowController & WorkflowAnswerer {
+    const { workflows } = this;
+    return {
+      start: (id, input) => workflows.start(workflow, input, { id }),
+      get: (id) => workflows.get(workflow, id),
+      list: (filter) => workflows.list(workflow, filter),
+      stop: (id) => workflows.stop(workflow, id),
+      retry: (id) => workflows.retry(workflow, id),
+      answer: (callback, answer) => workflows.answerOf(workflow, callback, answer),
     };
   }
 

@@ -5,6 +5,7 @@ import type { PeekedMessage, QueueStats } from "../../../runtime/system.ts";
 import type { BulkTaskClient } from "../../../runtime/tasks/bulk.ts";
 import type { NewLogLine } from "../../../runtime/tasks/logs.ts";
 import type { Task } from "../../../runtime/tasks/task.ts";
+import type { WorkflowClient, WorkflowRun } from "../../../runtime/workflows/run.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import type { AlarmChange } from "./monitors.ts";
 
@@ -12,6 +13,7 @@ import type { AlarmChange } from "./monitors.ts";
 export interface LocalView {
   plan(): Plan;
   readonly tasks: BulkTaskClient;
+  readonly workflows: WorkflowClient;
   readonly buckets: LocalBuckets;
   readonly queues: LocalQueues;
   /** Calls back at every change until the answer is called. */
@@ -22,6 +24,8 @@ export interface LocalView {
 export type LocalChange =
   | { readonly type: "task.changed"; readonly task: Task }
   | { readonly type: "task.logged"; readonly task: string; readonly id: string; readonly line: NewLogLine }
+  /** A run of a workflow, or a step of it. */
+  | { readonly type: "workflow.changed"; readonly run: WorkflowRun }
   | { readonly type: "function.logged"; readonly function: string; readonly level: LogLevel; readonly message: string }
   | { readonly type: "object.created"; readonly bucket: string; readonly object: ObjectInfo }
   | ({ readonly type: "alarm.changed" } & AlarmChange)

@@ -2,6 +2,7 @@ import type { AlarmPlan, DestinationPlan, MonitorPlan, PartPlan } from "../../..
 import type { Clock } from "../../../runtime/clock.ts";
 import type { QueueStats } from "../../../runtime/system.ts";
 import type { Task } from "../../../runtime/tasks/task.ts";
+import type { WorkflowRun } from "../../../runtime/workflows/run.ts";
 import type { Duty } from "./agenda.ts";
 
 /** An alarm went on or off, as destinations and live views are told. */
@@ -86,6 +87,19 @@ export class Monitors implements Duty {
     if (hasFailed) this.#failures.add(task, { key, time, value: 1 });
     if (hasLasted) this.#durations.add(task, { key, time, value: (Date.parse(ended) - Date.parse(started)) / 1000 });
     this.#lookAt(time);
+  }
+
+  /** A run of a workflow has ended; told again for the same end, it counts once. */
+  workflowEnded({ workflow, id, status, started, ended }: WorkflowRun): void {
+    if (ended === undefined) return;
+    const time = this.#options.clock.now();
+    const key = `${id}\0${ended}`;
+    const hasFailed = status === "failed" && this.#isWatched(workflow, "failures");
+    const hasLasted = this.#isWatched(workflow, "duration");
+    if (hasFailed) this.#failures.add(workflow, { key, time, value: 1 });
+    if (hasLasted)
+      this.#durations.add(workflow, { key, time, value: (Date.parse(ended) - Date.parse(started)) / 1000 });
+    if (hasFailed || hasLasted) this.#lookAt(time);
   }
 
   /** A queue got a message. */

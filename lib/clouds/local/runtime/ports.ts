@@ -22,6 +22,9 @@ import type {
   TaskController,
   TaskSubmitter,
   VolumeMount,
+  WorkflowAnswerer,
+  WorkflowController,
+  WorkflowStarter,
 } from "../../../runtime/ports.ts";
 import type { LinkAddress } from "./channel.ts";
 
@@ -63,6 +66,10 @@ function portOf({ kind, part, path }: LinkAddress, ask: AskHost, signal: AbortSi
       return methods<FunctionInvoker>(ask, ["invoke"]);
     case "task":
       return methods<TaskSubmitter & TaskController>(ask, ["submit", "get", "list", "stop", "retry"]);
+    case "workflow":
+      return methods<WorkflowStarter & WorkflowController & WorkflowAnswerer>(ask, [
+        ...(["start", "get", "list", "stop", "retry", "answer"] as const),
+      ]);
   }
 }
 
