@@ -5,6 +5,11 @@ export interface Handlers {
   "tasks/dispatch": typeof import("./tasks/dispatch.ts").handler;
   "tasks/keep": typeof import("./tasks/keep.ts").handler;
   "video/dispatch": typeof import("./video/dispatch.ts").handler;
+  "video/slices/clean": typeof import("./video/slices/clean.ts").handler;
+  "video/slices/encode": typeof import("./video/slices/encode.ts").handler;
+  "video/slices/fail": typeof import("./video/slices/fail.ts").handler;
+  "video/slices/plan": typeof import("./video/slices/plan.ts").handler;
+  "video/slices/sound": typeof import("./video/slices/sound.ts").handler;
   "video/transcode": typeof import("./video/transcode.ts").handler;
 }
 export type HandlerId = keyof Handlers;

@@ -1,7 +1,7 @@
 import { MillraceError } from "../../runtime/errors.ts";
 import { FORMAT_FACTS, type Format } from "../../shared/video/formats.ts";
 import type { Picture, Rendition, Sound } from "../../shared/video/rendition.ts";
-import { SAFE_INPUT } from "./input-options.ts";
+import { fromOwn, type InputAddress } from "./input-options.ts";
 import { type PictureFilters, pictureFilters, type WatermarkFiles } from "./picture-filters.ts";
 import type { AudioStream, Source } from "./source.ts";
 
@@ -24,19 +24,41 @@ export interface PlannedOutput {
   readonly duration?: number;
 }
 
+/** The picture of a group of outputs that was encoded in slices, and their sound. */
+export interface Sliced {
+  /** A list of the slices in their order, for FFmpeg's concat demuxer. */
+  readonly list: string;
+  /** Seconds from the source's start to the first frame. */
+  readonly delay: number;
+  /** The file of the sound; absent: there is none. */
+  readonly sound?: string;
+}
+
+/** A file whose picture was joined. */
+export interface Joined {
+  readonly file: string;
+  readonly group: Group;
+}
+
 export interface EncodePlan {
   readonly steps: readonly Step[];
   readonly outputs: readonly PlannedOutput[];
+  /** What came from slices, before anything was copied from it. */
+  readonly joined: readonly Joined[];
 }
 
 /** What the plan is made from. */
 export interface EncodeInput {
-  /** The source's name in the folder ffmpeg works in. */
-  readonly file: string;
+  readonly input: InputAddress;
   readonly source: Source;
   /** A rendition's watermark files. */
   readonly watermarks: (rendition: Rendition) => WatermarkFiles;
+  /** What was made of a group's picture in slices already. @default every picture is encoded here */
+  readonly sliced?: (group: Group) => Sliced | undefined;
 }
+
+/** Outputs that come from one encode. */
+export type Group = readonly { readonly rendition: Rendition }[];
 
 /**
  * Plans the calls of ffmpeg that make all renditions of a source.
@@ -50,12 +72,17 @@ export interface EncodeInput {
  */
 export function encodePlan(renditions: readonly Rendition[], input: EncodeInput): EncodePlan {
   const outputs = renditions.map((rendition, index) => planOutput(rendition, index, input.source));
-  return { steps: sharing(outputs).flatMap((group, index) => groupSteps(group, index, input)), outputs };
+  const groups = sharing(outputs).map((group, index) => groupSteps(group, index, input));
+  return {
+    steps: groups.flatMap(({ steps }) => steps),
+    outputs,
+    joined: groups.flatMap(({ joined }) => joined ?? []),
+  };
 }
 
 /** Outputs that come from one encode, together. */
-function sharing(outputs: readonly PlannedOutput[]): readonly (readonly PlannedOutput[])[] {
-  const groups = new Map<string, PlannedOutput[]>();
+export function sharing<Output extends Group[number]>(outputs: readonly Output[]): readonly (readonly Output[])[] {
+  const groups = new Map<string, Output[]>();
   for (const output of outputs) {
     const key = shareKey(output.rendition);
     groups.set(key, [...(groups.get(key) ?? []), output]);
@@ -106,14 +133,17 @@ function clipOf({ clip }: Rendition, { duration }: Source) {
   };
 }
 
-function groupSteps(group: readonly PlannedOutput[], index: number, input: EncodeInput): readonly Step[] {
+function groupSteps(group: readonly PlannedOutput[], index: number, input: EncodeInput) {
   const { rendition } = group[0]!;
-  if (rendition.format === "jpeg") return [imageStep(group[0]!, input)];
-  if (rendition.picture?.codec === "copy") return [copyStep("copy", group, input.file, input.source, SAFE_INPUT)];
-  if (group.length === 1) return [encodeStep(group, group[0]!, input)];
+  if (rendition.format === "jpeg") return { steps: [imageStep(group[0]!, input)] };
+  if (rendition.picture?.codec === "copy") return { steps: [copyStep("copy", group, input.input, input.source)] };
+  const sliced = input.sliced?.(group);
+  if (group.length === 1 && !sliced) return { steps: [encodeStep(group, group[0]!, input)] };
   const first = masterOf(group, index);
   const rest = group.filter(({ file }) => file !== first.file);
-  return [encodeStep(group, first, input), copyStep("pack", rest, first.file, input.source, [])];
+  const pack = rest.length === 0 ? [] : [copyStep("pack", rest, fromOwn(first.file), input.source)];
+  if (!sliced) return { steps: [encodeStep(group, first, input), ...pack] };
+  return { steps: [joinStep(group, first, sliced), ...pack], joined: { file: first.file, group } };
 }
 
 /** The output that is encoded and copied from; a file nobody asked for if no output keeps timestamps as mp4 does. */
@@ -146,13 +176,31 @@ function encodeStep(group: readonly PlannedOutput[], target: PlannedOutput, inpu
   };
 }
 
+/**
+ * Slices, one after the other in the order of the list, and the sound. Times are taken as they are: ffmpeg would let
+ * each input begin at zero, and sound and picture need not begin together.
+ */
+function joinStep(group: readonly PlannedOutput[], target: PlannedOutput, { list, delay, sound }: Sliced): Step {
+  const { rendition, file, duration } = target;
+  return {
+    label: `join ${formatsOf(group)}`,
+    args: [
+      ...["-copyts", "-itsoffset", delay.toFixed(6), "-f", "concat", "-i", list],
+      ...(sound === undefined ? [] : ["-i", `file:${sound}`]),
+      ...["-map", "0:v:0", ...(sound === undefined ? [] : ["-map", "1:a:0"]), "-c", "copy"],
+      ...muxArgs(rendition, file, rendition.picture?.codec),
+    ],
+    ...(duration !== undefined && { duration }),
+    weight: 0.02 * (duration ?? 60),
+  };
+}
+
 /** Containers filled with streams that are coded already. */
 function copyStep(
   verb: string,
   outputs: readonly PlannedOutput[],
-  from: string,
+  { safety, url }: InputAddress,
   source: Source,
-  safety: readonly string[],
 ): Step {
   const codec = outputs[0]!.rendition.picture!.codec;
   const video = codec === "copy" ? source.video!.codec : codec;
@@ -168,7 +216,7 @@ function copyStep(
   const { duration } = outputs[0]!;
   return {
     label: `${verb} ${formatsOf(outputs)}`,
-    args: [...safety, "-i", `file:${from}`, ...args],
+    args: [...safety, "-i", url, ...args],
     ...(duration !== undefined && { duration }),
     weight: 0.02 * (duration ?? 60),
   };
@@ -207,18 +255,18 @@ function thumbnailTime(
   return start + Math.min(at ?? duration / 10, last);
 }
 
-function sourceArgs({ clip }: Rendition, { file }: EncodeInput, start = clip?.start ?? 0): string[] {
+function sourceArgs({ clip }: Rendition, { input }: EncodeInput, start = clip?.start ?? 0): string[] {
   const length = clip?.end === undefined ? undefined : clip.end - start;
   return [
-    ...SAFE_INPUT,
+    ...input.safety,
     ...(start > 0 ? ["-ss", String(start)] : []),
     ...(length === undefined ? [] : ["-t", String(length)]),
-    ...["-i", `file:${file}`],
+    ...["-i", input.url],
   ];
 }
 
 /** Two seconds between key frames where an m3u8 is cut at them. */
-function keyEvery(group: readonly PlannedOutput[]): number | undefined {
+export function keyEvery(group: Group): number | undefined {
   const segments = group.flatMap(({ rendition }) => rendition.segment ?? []);
   return segments.length === 0 ? undefined : Math.min(2, ...segments);
 }
@@ -241,7 +289,7 @@ function pictureArgs(
 }
 
 /** What browsers and phones play: 8-bit 4:2:0, closed groups of pictures. */
-function codecArgs({ codec, crf, bitrate, preset = "medium" }: Picture): string[] {
+export function codecArgs({ codec, crf, bitrate, preset = "medium" }: Picture): string[] {
   const rate =
     bitrate === undefined
       ? ["-crf", String(crf)]
@@ -286,7 +334,7 @@ const palette = ({ codec }: Picture): string[] =>
 
 const ENCODERS = { aac: "aac", opus: "libopus", mp3: "libmp3lame" } as const;
 
-function soundArgs(sound: Sound | undefined, audio: AudioStream | undefined): string[] {
+export function soundArgs(sound: Sound | undefined, audio: AudioStream | undefined): string[] {
   if (!sound || !audio || sound.codec === "copy") return ["-an"];
   return [
     ...["-map", `0:${audio.index}`, "-c:a", ENCODERS[sound.codec], "-b:a", String(sound.bitrate)],

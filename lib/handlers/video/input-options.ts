@@ -14,3 +14,21 @@ const DEMUXERS = [
  * formats. https://ffmpeg.org/ffmpeg-formats.html#Format-Options
  */
 export const SAFE_INPUT = ["-protocol_whitelist", "file", "-format_whitelist", DEMUXERS] as const;
+
+/** Where programs read a video from, and what they are told before. */
+export interface InputAddress {
+  readonly safety: readonly string[];
+  readonly url: string;
+}
+
+/** A file in the folder the programs work in, that nobody vouches for. */
+export const fromFile = (file: string): InputAddress => ({ safety: SAFE_INPUT, url: `file:${file}` });
+
+/** What this process itself serves: nothing of that is a format that opens other addresses. */
+export const fromServer = (url: string): InputAddress => ({
+  safety: ["-protocol_whitelist", "http,tcp", "-format_whitelist", DEMUXERS],
+  url,
+});
+
+/** A file that was made here. */
+export const fromOwn = (file: string): InputAddress => ({ safety: [], url: `file:${file}` });

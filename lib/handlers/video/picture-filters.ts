@@ -25,20 +25,46 @@ export function pictureFilters(
   files: WatermarkFiles,
   after: readonly string[] = [],
 ): PictureFilters {
+  return drawing(picture, video, files, {
+    ...{ from: `[0:${video.index}]`, to: "[v]", image: 1, label: "" },
+    ...{ before: framing(picture, video), after },
+  });
+}
+
+/** Where the frames of a picture come from in a graph, and what it is called there. */
+export interface Place {
+  /** The graph's links. */
+  readonly from: string;
+  readonly to: string;
+  /** The number of the input with the watermark's image, if there is one. */
+  readonly image: number;
+  /** Makes the graph's other links unique. */
+  readonly label: string;
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+}
+
+/** The filters that make frames look as a picture wants. */
+export function drawing(picture: Picture, video: VideoStream, files: WatermarkFiles, place: Place): PictureFilters {
+  const { from, to, image, label, after } = place;
   const size = pictureSize(picture, video);
-  const before = [...framing(picture, video), ...scaling(video, size)];
+  const before = [...place.before, ...scaling(video, size)];
   const { watermark } = picture;
-  const from = `[0:${video.index}]`;
   if (watermark && "image" in watermark) {
     const chain = [overlay(watermark), ...after].join(",");
-    const graph = `${from}${before.join(",") || "null"}[p];[1:0]${stamp(watermark, size)}[w];[p][w]${chain}[v]`;
+    const [p, w] = [`[p${label}]`, `[w${label}]`];
+    const graph = `${from}${before.join(",") || "null"}${p};[${image}:0]${stamp(watermark, size)}${w};${p}${w}${chain}${to}`;
     return { inputs: imageInput(files.image!), graph, size };
   }
   const chain = [...before, ...(watermark ? [writing(watermark, size, files)] : []), ...after];
-  return { inputs: [], ...(chain.length > 0 && { graph: `${from}${chain.join(",")}[v]` }), size };
+  return { inputs: [], ...(chain.length > 0 && { graph: `${from}${chain.join(",")}${to}` }), size };
 }
 
-const framing = ({ fps }: Picture, { isInterlaced, isVariable, frameRate }: VideoStream): string[] => [
+/** Whole frames, as many a second as are wanted. */
+export const framing = (
+  { fps }: Pick<Picture, "fps">,
+  { isInterlaced, isVariable, frameRate }: VideoStream,
+): string[] => [
   ...(isInterlaced ? ["yadif=deint=interlaced"] : []),
   ...(fps !== undefined ? [`fps=${fps}`] : isVariable ? [`fps=${frameRate}`] : []),
 ];

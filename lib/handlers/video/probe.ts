@@ -1,5 +1,5 @@
 import { MillraceError } from "../../runtime/errors.ts";
-import { SAFE_INPUT } from "./input-options.ts";
+import type { InputAddress } from "./input-options.ts";
 import type { ProbeOutput } from "./source.ts";
 import { runTool } from "./tool.ts";
 
@@ -11,15 +11,16 @@ export interface ProbeOptions {
 }
 
 /**
- * What ffprobe says of a file in `cwd`.
+ * What ffprobe says of a video.
  *
  * @throws `bad-input` if it is no video or sound that can be read.
  */
-export async function probe(file: string, { ffprobe, cwd, signal }: ProbeOptions): Promise<ProbeOutput> {
+export async function probe({ safety, url }: InputAddress, options: ProbeOptions): Promise<ProbeOutput> {
+  const { ffprobe, cwd, signal } = options;
   const output: string[] = [];
   const errors: string[] = [];
   const wanted = ["-v", "error", "-show_format", "-show_streams", "-of", "json"];
-  const code = await runTool(ffprobe, [...wanted, ...SAFE_INPUT, `file:${file}`], {
+  const code = await runTool(ffprobe, [...wanted, ...safety, url], {
     cwd,
     signal,
     onOutput: (line) => output.push(line),
@@ -32,6 +33,6 @@ export async function probe(file: string, { ffprobe, cwd, signal }: ProbeOptions
 function reasonOf(errors: readonly string[]): string {
   if (errors.some((line) => line.includes("not on whitelist")))
     return "a list of other files or addresses, or a format that is not taken";
-  const said = errors.map((line) => line.replace(/^\[[^\]]*\] /, "").replace(/^file:\S+: /, ""));
+  const said = errors.map((line) => line.replace(/^\[[^\]]*\] /, "").replace(/^(file|http):\S+: /, ""));
   return [...new Set(said)].slice(-2).join("; ") || "ffprobe can't read it";
 }

@@ -4,6 +4,8 @@ export interface Source {
   readonly container: string;
   /** Absent if the container does not say, as in recordings of a browser. */
   readonly duration?: number;
+  /** The time that players and ffmpeg take for zero: when the first of its streams starts. */
+  readonly start: number;
   readonly video?: VideoStream;
   readonly audio?: AudioStream;
 }
@@ -21,6 +23,8 @@ export interface VideoStream {
   /** Frames per second; for a variable rate, the constant one to turn it into. */
   readonly frameRate: number;
   readonly isVariable: boolean;
+  /** Frames per second of the grid on which ffmpeg puts the frames it encodes. */
+  readonly gridRate: number;
   readonly duration?: number;
 }
 
@@ -35,7 +39,7 @@ export interface AudioStream {
 
 /** What ffprobe prints with `-show_format -show_streams -of json`, as far as it is read. */
 export interface ProbeOutput {
-  readonly format?: { readonly format_name?: string; readonly duration?: string };
+  readonly format?: { readonly format_name?: string; readonly duration?: string; readonly start_time?: string };
   readonly streams?: readonly ProbeStream[];
 }
 
@@ -65,6 +69,7 @@ export function toSource({ format = {}, streams = [] }: ProbeOutput): Source {
   return {
     container: format.format_name ?? "",
     ...(duration !== undefined && { duration }),
+    start: Number(format.start_time ?? 0) || 0,
     ...(video && { video: toVideo(video) }),
     ...(audio && { audio: toAudio(audio) }),
   };
@@ -104,14 +109,18 @@ function isSideways({ tags, side_data_list = [] }: ProbeStream): boolean {
  * `r_frame_rate` is the lowest rate that can show every timestamp, `avg_frame_rate` what there is: they differ where
  * frames come as they like. Such a video gets a constant rate, which every container can hold.
  */
-function frameRateOf({ r_frame_rate, avg_frame_rate }: ProbeStream): Pick<VideoStream, "frameRate" | "isVariable"> {
+function frameRateOf({
+  r_frame_rate,
+  avg_frame_rate,
+}: ProbeStream): Pick<VideoStream, "frameRate" | "isVariable" | "gridRate"> {
   const lowest = toRatio(r_frame_rate, "/");
   const average = toRatio(avg_frame_rate, "/") ?? lowest;
-  if (lowest === undefined || average === undefined) return { frameRate: 30, isVariable: true };
+  const variable = (frameRate: number) => ({ frameRate, isVariable: true, gridRate: frameRate });
+  if (lowest === undefined || average === undefined) return variable(30);
   if (lowest <= HIGHEST_RATE && Math.abs(lowest - average) <= average * VARIABLE_ABOVE)
-    return { frameRate: average, isVariable: false };
-  if (lowest <= HIGHEST_COMMON_RATE) return { frameRate: lowest, isVariable: true };
-  return { frameRate: average > 31 && average <= HIGHEST_RATE ? HIGHEST_COMMON_RATE : 30, isVariable: true };
+    return { frameRate: average, isVariable: false, gridRate: lowest };
+  if (lowest <= HIGHEST_COMMON_RATE) return variable(lowest);
+  return variable(average > 31 && average <= HIGHEST_RATE ? HIGHEST_COMMON_RATE : 30);
 }
 const VARIABLE_ABOVE = 0.01;
 /** Slow motion; more than that is the clock's rate, not the camera's: browsers record with 1,000. */

@@ -13,6 +13,13 @@ export interface ToolOptions {
   readonly onError?: (line: string) => void;
 }
 
+/** @throws `failed` if the function was not given it. */
+export function toolOf(tools: Readonly<Record<string, string>>, name: string): string {
+  const path = tools[name];
+  if (path === undefined) throw new MillraceError("failed", `the function was given no ${name}: name it in \`tools\``);
+  return path;
+}
+
 /**
  * Runs a program without a shell and resolves with its exit code once it is gone.
  *

@@ -1,6 +1,5 @@
-import { mkdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readFile, stat, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { inflateSync } from "node:zlib";
 import { MillraceError } from "../../runtime/errors.ts";
 import type { FunctionInvoked } from "../../runtime/events.ts";
 import type { Context, Handler } from "../../runtime/handler.ts";
@@ -8,24 +7,31 @@ import type { BucketReader, BucketWriter } from "../../runtime/ports.ts";
 import { contentTypeOf } from "../../shared/content-type.ts";
 import { formatBytes } from "../../shared/size.ts";
 import type { Format } from "../../shared/video/formats.ts";
-import type { Rendition, Watermark } from "../../shared/video/rendition.ts";
+import type { Rendition } from "../../shared/video/rendition.ts";
 import { type EncodePlan, encodePlan, type PlannedOutput } from "./encode-plan.ts";
+import { explain, explainSource } from "./explain.ts";
 import { runFfmpeg } from "./ffmpeg.ts";
-import { fileStart, imageTypeOf, isCutRiff } from "./file-start.ts";
-import { FONT } from "./font.ts";
+import { fileStart, isCutRiff } from "./file-start.ts";
+import { fromFile } from "./input-options.ts";
 import { type OutputFile, outputFiles, playlistDuration } from "./output-files.ts";
 import { checkKey, outputBase } from "./output-keys.ts";
-import type { WatermarkFiles } from "./picture-filters.ts";
 import { probe } from "./probe.ts";
 import { type OldTranscodePayload, parseRequest, type TranscodePayload, type TranscodeRequest } from "./request.ts";
 import type { TranscodeSettings } from "./settings.ts";
+import { fetchSlices } from "./slices/join.ts";
+import { UnsoundError, verifyJoined } from "./slices/verify.ts";
 import { type Source, toSource } from "./source.ts";
+import { serveSource } from "./source-server.ts";
+import { toolOf } from "./tool.ts";
 import { verify } from "./verify.ts";
+import { fetchWatermarks } from "./watermarks.ts";
 
 /** The buckets a transcoder works between. */
 export interface TranscodeLinks {
   readonly uploads: BucketReader;
   readonly outputs: BucketWriter;
+  /** Where large videos lie in slices; absent: every video is made in one piece. */
+  readonly work?: BucketReader;
 }
 
 /** What a run made. Sizes are bytes, durations seconds. */
@@ -61,7 +67,8 @@ const FETCHED = 0.02;
 const ENCODED = 0.95;
 
 /**
- * Makes renditions of one object: fetched, looked at, encoded and checked in `scratch`, and only then put.
+ * Makes renditions of one object: fetched, looked at, encoded and checked in `scratch`, and only then put. What was
+ * encoded in slices before is joined instead.
  *
  * Errors: `bad-input` for a payload or a video that can't work, `not-found` for an object that is not there,
  * `unavailable` for a full disk, `failed` otherwise.
@@ -72,27 +79,74 @@ export const handler: Handler<
   TranscodeSettings,
   TranscodeResult
 > = async ({ payload }, context) => {
-  const { links, settings, run, scratch } = context;
+  const { links, settings, run } = context;
   const request = parseRequest(payload, settings, links.uploads.bucket);
   for (const rendition of request.renditions)
     checkKey(`${outputBase(rendition, request, settings)}.${rendition.format}`, settings);
   try {
-    const folder = join(scratch, "work");
-    await mkdir(folder);
-    run.progress(0, `fetching ${request.object}`);
-    const size = await fetchSource(request, folder, context);
-    const source = toSource(await probe(INPUT, probeOptions(folder, context)));
-    const watermarks = await fetchWatermarks(request.renditions, folder, context);
-    const plan = encodePlan(request.renditions, { file: INPUT, source, watermarks });
-    await encode(plan, folder, context);
-    const outputs = await collect(plan.outputs, request, source, folder, context);
-    await put(outputs, folder, context);
+    const made = (await fromSlices(request, context)) ?? (await inOnePiece(request, context));
+    await put(made.outputs, made.folder, context);
     run.progress(1, "done");
-    return { source: describe(request.object, size, source), outputs: outputs.map(({ output }) => output) };
+    return { source: made.source, outputs: made.outputs.map(({ output }) => output) };
   } catch (error) {
     throw explain(error, request.object);
   }
 };
+
+/** What was made, checked, and lies in a folder to be put. */
+interface Made {
+  readonly folder: string;
+  readonly source: TranscodeResult["source"];
+  readonly outputs: readonly Collected[];
+}
+
+async function inOnePiece(request: TranscodeRequest, context: TranscodeContext): Promise<Made> {
+  const { links, run, scratch } = context;
+  const folder = join(scratch, "work");
+  await mkdir(folder);
+  run.progress(0, `fetching ${request.object}`);
+  const size = await fetchSource(request, folder, context);
+  const input = fromFile(INPUT);
+  const source = toSource(await probe(input, probeOptions(folder, context)));
+  const watermarks = await fetchWatermarks(request.renditions, folder, links.uploads);
+  const plan = encodePlan(request.renditions, { input, source, watermarks });
+  await encode(plan, folder, context);
+  const outputs = await collect(plan.outputs, request, source, folder, context);
+  return { folder, source: describe(request.object, size, source), outputs };
+}
+
+/**
+ * Joins what was encoded in slices, and makes what does not come from them.
+ *
+ * @returns nothing if there are no slices, or if what they came to is not what it should be.
+ */
+async function fromSlices(request: TranscodeRequest, context: TranscodeContext): Promise<Made | undefined> {
+  const { links, run, scratch, log } = context;
+  if (!links.work) return undefined;
+  const folder = join(scratch, "slices");
+  await mkdir(folder);
+  const slices = await fetchSlices(run.id, run.attempt, folder, links.work);
+  if (!slices) return undefined;
+  const { source, size, etag } = slices.manifest;
+  const watermarks = await fetchWatermarks(request.renditions, folder, links.uploads);
+  const server = await serveSource(request.object, etag, links.uploads);
+  try {
+    const sliced = slices.of;
+    const plan = encodePlan(request.renditions, { input: server.input, source, watermarks, sliced });
+    await encode(plan, folder, context);
+    server.check();
+    for (const { file, group } of plan.joined)
+      await verifyJoined(file, slices.of(group)!, source.video!.gridRate, probeOptions(folder, context));
+    const outputs = await collect(plan.outputs, request, source, folder, context);
+    return { folder, source: describe(request.object, size, source), outputs };
+  } catch (error) {
+    if (!(error instanceof UnsoundError)) throw error;
+    log.warn(`${request.object} is made in one piece: ${error.message}`);
+    return undefined;
+  } finally {
+    await server.close();
+  }
+}
 
 /** No part of an object's name becomes a file's: nobody can make it an option, a pattern or a protocol. */
 const INPUT = "input";
@@ -102,19 +156,8 @@ async function fetchSource(
   folder: string,
   { links }: TranscodeContext,
 ): Promise<number> {
-  const path = await links.uploads.file(object, etag === undefined ? {} : { ifMatch: etag }).catch((error) => {
-    const kind = kindOf(error);
-    if (kind === "not-found")
-      throw new MillraceError(
-        "not-found",
-        `is not in ${links.uploads.bucket}: it was removed before its turn, or never there`,
-      );
-    if (kind === "conflict")
-      throw new MillraceError(
-        "bad-input",
-        "was replaced after this run was asked for; the new content gets a run of its own",
-      );
-    throw error;
+  const path = await links.uploads.file(object, etag === undefined ? {} : { ifMatch: etag }).catch((error: unknown) => {
+    throw explainSource(error, links.uploads.bucket);
   });
   const { size } = await stat(path);
   if (size === 0) throw new MillraceError("bad-input", "is empty: 0 bytes");
@@ -125,54 +168,10 @@ async function fetchSource(
 }
 
 const probeOptions = (cwd: string, { tools, signal }: TranscodeContext) => ({
-  ffprobe: tool(tools, "ffprobe"),
+  ffprobe: toolOf(tools, "ffprobe"),
   cwd,
   signal,
 });
-
-function tool(tools: TranscodeContext["tools"], name: string): string {
-  const path = tools[name];
-  if (path === undefined) throw new MillraceError("failed", `the function was given no ${name}: name it in \`tools\``);
-  return path;
-}
-
-/** Puts what watermarks are made of into the folder; an image or font used twice is fetched once. */
-async function fetchWatermarks(renditions: readonly Rendition[], folder: string, context: TranscodeContext) {
-  const made = new Map<string, WatermarkFiles>();
-  for (const { picture } of renditions) {
-    const id = JSON.stringify(picture?.watermark);
-    if (picture?.watermark && !made.has(id))
-      made.set(id, await fetchWatermark(picture.watermark, made.size, folder, context));
-  }
-  return ({ picture }: Rendition): WatermarkFiles => made.get(JSON.stringify(picture?.watermark)) ?? {};
-}
-
-async function fetchWatermark(
-  watermark: Watermark,
-  index: number,
-  folder: string,
-  context: TranscodeContext,
-): Promise<WatermarkFiles> {
-  if ("image" in watermark) {
-    const path = await fetchAsset(watermark.image, context);
-    const type = imageTypeOf(await fileStart(path));
-    if (!type) throw new MillraceError("bad-input", `the watermark's ${watermark.image} is no PNG, JPEG or WebP image`);
-    const image = `watermark-${index}.${type}`;
-    await symlink(path, join(folder, image));
-    return { image };
-  }
-  const [font, text] = [`watermark-${index}.ttf`, `watermark-${index}.txt`];
-  if (watermark.font === undefined) await writeFile(join(folder, font), inflateSync(Buffer.from(FONT, "base64")));
-  else await symlink(await fetchAsset(watermark.font, context), join(folder, font));
-  await writeFile(join(folder, text), watermark.text);
-  return { font, text };
-}
-
-const fetchAsset = (key: string, { links }: TranscodeContext): Promise<string> =>
-  links.uploads.file(key).catch((error) => {
-    if (kindOf(error) !== "not-found") throw error;
-    throw new MillraceError("not-found", `the watermark's ${key} is not in ${links.uploads.bucket}`);
-  });
 
 async function encode(
   { steps }: EncodePlan,
@@ -187,7 +186,7 @@ async function encode(
     tell(0);
     log.debug(label, { args });
     const warnings = await runFfmpeg(args, {
-      ffmpeg: tool(tools, "ffmpeg"),
+      ffmpeg: toolOf(tools, "ffmpeg"),
       cwd: folder,
       signal,
       onProgress: tell,
@@ -249,13 +248,12 @@ async function probeOutput(
   folder: string,
   context: TranscodeContext,
 ): Promise<Source> {
-  const made = toSource(await probe(files[0]!.file, probeOptions(folder, context)));
+  const made = toSource(await probe(fromFile(files[0]!.file), probeOptions(folder, context)));
   if (format !== "m3u8") return made;
   const duration = playlistDuration(await readFile(join(folder, files.at(-1)!.file), "utf8"));
   const { video, audio } = made;
   return {
-    container: made.container,
-    duration,
+    ...{ container: made.container, start: made.start, duration },
     ...(video && { video: { ...video, duration } }),
     ...(audio && { audio: { ...audio, duration } }),
   };
@@ -284,18 +282,3 @@ const describe = (object: string, size: number, { duration, video }: Source): Tr
   ...(duration !== undefined && { duration }),
   ...(video && { width: video.width, height: video.height }),
 });
-
-const kindOf = (error: unknown): unknown => (error instanceof MillraceError ? error.kind : undefined);
-
-/** Names the object, and says what a full disk is. */
-function explain(error: unknown, object: string): unknown {
-  if (error instanceof MillraceError)
-    return isOurs(error) ? new MillraceError(error.kind, `${object}: ${error.message}`, { cause: error }) : error;
-  if (error instanceof Error && "code" in error && error.code === "ENOSPC")
-    return new MillraceError("unavailable", `${object}: no space left on the disk`, { cause: error });
-  return error;
-}
-
-/** Whether the error tells of the object; a stop or a timeout does not. */
-const isOurs = ({ kind }: MillraceError): boolean =>
-  kind === "bad-input" || kind === "not-found" || kind === "failed" || kind === "unavailable";

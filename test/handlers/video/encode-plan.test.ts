@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { encodePlan } from "../../../lib/handlers/video/encode-plan.ts";
-import { SAFE_INPUT } from "../../../lib/handlers/video/input-options.ts";
+import { fromFile, SAFE_INPUT } from "../../../lib/handlers/video/input-options.ts";
 import { type Source, toSource } from "../../../lib/handlers/video/source.ts";
 import type { RenditionSpec } from "../../../lib/shared/video/rendition-spec.ts";
 import { settingsOf } from "./world.ts";
@@ -8,6 +8,7 @@ import { settingsOf } from "./world.ts";
 const SOURCE: Source = {
   container: "mov,mp4,m4a,3gp,3g2,mj2",
   duration: 60,
+  start: 0,
   video: {
     index: 0,
     codec: "h264",
@@ -17,6 +18,7 @@ const SOURCE: Source = {
     isInterlaced: false,
     frameRate: 25,
     isVariable: false,
+    gridRate: 25,
     duration: 60,
   },
   audio: { index: 1, codec: "aac", channels: 2, sampleRate: 48_000, duration: 60 },
@@ -24,7 +26,7 @@ const SOURCE: Source = {
 
 const plan = (formats: readonly RenditionSpec[], source: Source = SOURCE) =>
   encodePlan(settingsOf(formats).renditions, {
-    file: "input",
+    input: fromFile("input"),
     source,
     watermarks: () => ({ font: "font", text: "text" }),
   });
