@@ -1,4 +1,9 @@
 export { AsyncTask, type AsyncTaskArgs } from "./constructs/async-task.ts";
+export {
+  LargeObjectTransfer,
+  type LargeObjectTransferArgs,
+  type TransferStart,
+} from "./constructs/large-object-transfer.ts";
 export { VideoTranscodePipeline, type VideoTranscodePipelineArgs } from "./constructs/video-transcode-pipeline.ts";
 export * from "./parts/index.ts";
 export { formatProblem, type Problem, ProblemsError } from "./shared/problem.ts";

@@ -4,6 +4,10 @@ export interface Handlers {
   "programs/process": typeof import("./programs/process.ts").handler;
   "tasks/dispatch": typeof import("./tasks/dispatch.ts").handler;
   "tasks/keep": typeof import("./tasks/keep.ts").handler;
+  "transfer/commit": typeof import("./transfer/commit.ts").handler;
+  "transfer/copy": typeof import("./transfer/copy.ts").handler;
+  "transfer/plan": typeof import("./transfer/plan.ts").handler;
+  "transfer/start": typeof import("./transfer/start.ts").handler;
   "video/dispatch": typeof import("./video/dispatch.ts").handler;
   "video/slices/clean": typeof import("./video/slices/clean.ts").handler;
   "video/slices/encode": typeof import("./video/slices/encode.ts").handler;
