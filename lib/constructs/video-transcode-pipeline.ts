@@ -1,8 +1,10 @@
 import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import type { Handlers } from "../handlers/index.ts";
+import type { TranscodeSettings } from "../handlers/video/settings.ts";
 import {
   type AlarmArgs,
   alarmsFor,
+  all,
   type Bucket,
   Construct,
   type ConstructArgs,
@@ -13,8 +15,12 @@ import {
   type Queue,
   read,
   received,
+  remove,
+  start,
+  submit,
   type TaskBehavior,
   type TaskPart,
+  type Workflow,
   write,
 } from "../parts/index.ts";
 import { MACHINE_OPTIONS } from "../parts/machine.ts";
@@ -25,6 +31,14 @@ import type { Size } from "../shared/size.ts";
 import { effectiveRenditions } from "../shared/video/effective-renditions.ts";
 import { FORMATS, type Format } from "../shared/video/formats.ts";
 import type { RenditionSpec } from "../shared/video/rendition-spec.ts";
+import {
+  type SlicedInput,
+  type SliceSteps,
+  type Slicing,
+  type SlicingPlan,
+  slicedSteps,
+  slicingOf,
+} from "./video-slicing.ts";
 
 /** Settings of {@link VideoTranscodePipeline}. */
 export interface VideoTranscodePipelineArgs extends ConstructArgs, AlarmArgs, TaskBehavior, Machine {
@@ -52,6 +66,14 @@ export interface VideoTranscodePipelineArgs extends ConstructArgs, AlarmArgs, Ta
   readonly cpu?: number;
   /** Your code, called after every success, for example to update a database. @default nothing is called */
   readonly after?: Hook;
+  /**
+   * Large videos in slices: cut at key frames, encoded all at once, joined, and checked. It needs workflows, which not
+   * every cloud has yet. Images, clips and sound alone are made as without; so is what a client submits, and what can't
+   * be cut.
+   *
+   * @default "never"
+   */
+  readonly slices?: Slicing | "always" | "never";
 }
 
 /**
@@ -61,6 +83,14 @@ export interface VideoTranscodePipelineArgs extends ConstructArgs, AlarmArgs, Ta
  *     uploads  ──created──┐
  *     requests ──message──┼─▶ dispatch ─▶ transcode ─┬─▶ outputs, after, onSuccess
  *     submit   ───────────┘                          └─▶ failures, onFailure
+ *
+ * With `slices`, a large video takes another way to the same run of the same task, which tells the same:
+ *
+ *     dispatch ─▶ plan ─┬─▶ slice, slice, … ─┬─▶ transcode joins them ─▶ clean
+ *                       └─▶ sound ───────────┘
+ *
+ * One that fails is tried again alone. When that does not help it is the failure of the run's first attempt; the next
+ * ones, also by `retry`, make the video in one piece.
  *
  * @example
  * const videos = new VideoTranscodePipeline("videos", {
@@ -84,6 +114,8 @@ export class VideoTranscodePipeline extends Construct {
   readonly runs: TaskPart;
   /** Alarms on the first failure, and on requests that pile up. */
   readonly alarms: Monitor;
+  /** Makes large videos in slices, each in a run with the id that its run of the task will have; absent without `slices`. */
+  readonly sliced?: Workflow;
 
   constructor(name: string, args: VideoTranscodePipelineArgs = {}, opts?: ComponentResourceOptions) {
     super("VideoTranscodePipeline", name, args, opts);
@@ -94,17 +126,29 @@ export class VideoTranscodePipeline extends Construct {
     this.requests = this.queue("requests", { deadLetters: this.deadLetters, visibility: REQUEST_VISIBILITY });
     this.failures = this.queue("failures");
     const { settings, problems } = settingsOf(name, args, this.uploads, this.outputs);
+    const { slicing, problems: slicingProblems } = slicingOf(`${name}.slices`, args.slices);
+    const work = slicing && this.bucket("work", { expires: WORK_EXPIRES, removable: true });
+    const sources = [...uploadSources(this.uploads, args), received(this.requests)];
     this.runs = this.task<Handlers["video/transcode"]>("transcode", {
       ...behaviorOf(args),
       handler: "video/transcode",
-      when: [...uploadSources(this.uploads, args), received(this.requests)],
-      links: { uploads: read(this.uploads), outputs: write(this.outputs) },
+      ...(!slicing && { when: sources }),
+      links: { uploads: read(this.uploads), outputs: write(this.outputs), ...(work && { work: read(work) }) },
       settings,
       tools: ["ffmpeg", "ffprobe"],
       dispatch: { handler: "video/dispatch", links: { uploads: read(this.uploads) }, settings: { ...settings } },
       onSuccess: [...(args.after ? [args.after] : []), ...[args.onSuccess ?? []].flat()],
       onFailure: [this.failures, ...[args.onFailure ?? []].flat()],
     });
+    if (slicing && work) {
+      this.sliced = this.#sliced(slicing, work, settings, machineOf(args));
+      this.function<Handlers["video/dispatch"]>("dispatch", {
+        handler: "video/dispatch",
+        when: sources,
+        links: { uploads: read(this.uploads), task: submit(this.runs), sliced: start(this.sliced) },
+        settings: { ...settings, slices: { over: slicing.over } },
+      });
+    }
     this.alarms = this.monitor(
       "alarms",
       alarmsFor(args, [
@@ -113,12 +157,56 @@ export class VideoTranscodePipeline extends Construct {
       ]),
     );
 
-    this.build(problems);
+    this.build([...problems, ...slicingProblems]);
+  }
+
+  /** The steps of a run in slices. What they hand on is small: all else lies in the work bucket, under the run's id. */
+  #sliced({ cut, timeout }: SlicingPlan, work: Bucket, settings: TranscodeSettings, machine: Machine): Workflow {
+    const tools = { ...machine, timeout, tools: ["ffmpeg", "ffprobe"] };
+    const uploads = read(this.uploads);
+    const steps: SliceSteps = {
+      plan: this.function<Handlers["video/slices/plan"]>("plan", {
+        ...{ handler: "video/slices/plan", ...tools },
+        links: { uploads, work: write(work) },
+        settings: { ...settings, cut },
+      }),
+      encode: this.function<Handlers["video/slices/encode"]>("slice", {
+        ...{ handler: "video/slices/encode", ...tools },
+        links: { uploads, work: all(read(work), write(work)) },
+      }),
+      sound: this.function<Handlers["video/slices/sound"]>("sound", {
+        ...{ handler: "video/slices/sound", ...tools },
+        links: { uploads, work: all(read(work), write(work)) },
+      }),
+      fail: this.function<Handlers["video/slices/fail"]>("slices-failed", {
+        handler: "video/slices/fail",
+        links: { work: write(work) },
+      }),
+      clean: this.function<Handlers["video/slices/clean"]>("clean", {
+        handler: "video/slices/clean",
+        timeout: "5 minutes",
+        links: { work: all(read(work), remove(work)) },
+      }),
+    };
+    return this.workflow<SlicedInput>("sliced", {
+      timeout: SLICED_TIMEOUT,
+      steps: (flow, input) => slicedSteps(flow, input, steps, this.runs, cut.atMost),
+    });
   }
 }
 
+/** Longer than any run: what is left then was put by an attempt that nobody waited for. */
+const WORK_EXPIRES = "7 days";
+/** Of the steps and of all attempts of the task. */
+const SLICED_TIMEOUT = "5 days";
+
 /** Six times what the dispatcher may take. https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html */
 const REQUEST_VISIBILITY = "6 minutes";
+
+/** What steps that run ffmpeg need of the machine: as much as the task. */
+const machineOf = ({ memory = "4 GB", disk = "10 GB", cpu = 2 }: VideoTranscodePipelineArgs): Machine => ({
+  ...{ memory, disk, cpu },
+});
 
 /** How the task behaves: what the user says, with defaults that suit ffmpeg. */
 function behaviorOf({
@@ -209,6 +297,7 @@ const OPTIONS = {
   outputPrefix: true,
   ...BEHAVIOR_OPTIONS,
   after: true,
+  slices: true,
   ...MACHINE_OPTIONS,
 } satisfies Readonly<Record<keyof VideoTranscodePipelineArgs, true>>;
 
