@@ -5,6 +5,7 @@ import type { Cli, StartDev } from "./cli.ts";
 import { addBuckets } from "./commands/buckets.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDev } from "./commands/dev.ts";
+import { addFlows } from "./commands/flows.ts";
 import { addQueues } from "./commands/queues.ts";
 import { addSynth } from "./commands/synth.ts";
 import { addTasks } from "./commands/tasks.ts";
@@ -80,7 +81,7 @@ function millrace(cli: Cli): Command {
     .exitOverride()
     .showHelpAfterError("(--help tells more)")
     .addHelpText("after", HELP);
-  for (const add of [addDev, addSynth, addTasks, addBuckets, addQueues]) add(program, cli);
+  for (const add of [addDev, addSynth, addTasks, addFlows, addBuckets, addQueues]) add(program, cli);
   return program;
 }
 

@@ -3,10 +3,12 @@ import { MillraceError } from "../runtime/errors.ts";
 import type { BucketReader, BucketRemover, BucketWriter, SendOptions } from "../runtime/ports.ts";
 import type { DeployedSystem, PeekedMessage, QueueStats } from "../runtime/system.ts";
 import { type BulkTaskClient, retryAll, stopAll } from "../runtime/tasks/bulk.ts";
+import type { WorkflowClient } from "../runtime/workflows/run.ts";
 
 /** All that can be done with a system from outside, on whatever cloud it runs. */
 export interface SystemClient {
   readonly tasks: BulkTaskClient;
+  readonly workflows: WorkflowClient;
   readonly buckets: { bucket(name: string): BucketClient };
   readonly queues: QueuesClient;
   plan(): Promise<Plan>;
@@ -41,6 +43,7 @@ export const deployedClient = ({ plan }: StackOutput, system: DeployedSystem): S
     stopAll: (task, filter, options) => stopAll(system.tasks, task, filter, options),
     retryAll: (task, filter, options) => retryAll(system.tasks, task, filter, options),
   },
+  workflows: workflowsIn(system, plan.clouds),
   buckets: { bucket: (name) => bucketOf(system, name) },
   queues: {
     stats: async (queue) => (await system.queue(queue)).stats(),
@@ -50,6 +53,16 @@ export const deployedClient = ({ plan }: StackOutput, system: DeployedSystem): S
   },
   plan: async () => plan,
 });
+
+/** The workflows of a system; where it has none, every verb says so. */
+export function workflowsIn({ workflows }: DeployedSystem, clouds: Plan["clouds"]): WorkflowClient {
+  if (workflows) return workflows;
+  const refuse = async (): Promise<never> => {
+    const kinds = clouds.map(({ kind }) => kind).join(", ");
+    throw new MillraceError("refused", `workflows on ${kinds} cannot be reached from outside yet`);
+  };
+  return { start: refuse, get: refuse, list: refuse, stop: refuse, retry: refuse, answer: refuse };
+}
 
 const bucketOf = (system: DeployedSystem, name: string): BucketClient => ({
   bucket: name,

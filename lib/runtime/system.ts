@@ -1,9 +1,12 @@
 import type { BucketReader, BucketRemover, BucketWriter, Message, QueueReceiver, QueueSender } from "./ports.ts";
 import type { TaskClient } from "./tasks/task.ts";
+import type { WorkflowClient } from "./workflows/run.ts";
 
 /** A deployed stack from outside, as its cloud's client opens it: by the names of its parts. */
 export interface DeployedSystem {
   readonly tasks: TaskClient;
+  /** Absent: this cloud has no workflows. */
+  readonly workflows?: WorkflowClient;
   /** @throws `not-found` if there is no such bucket. */
   bucket(name: string): Promise<BucketReader & BucketWriter & BucketRemover>;
   /** @throws `not-found` if there is no such queue. */

@@ -10,6 +10,7 @@ import { DEFAULT_FOLDER } from "../options.ts";
 /** Arguments that are parts, by the verb's path and the argument's name. */
 const PART_ARGUMENTS: readonly (readonly [verbs: readonly string[], argument: string, kind: PartPlan["kind"]])[] = [
   [["submit", "list", "get", "stop", "retry", "logs"].map((verb) => `tasks ${verb}`), "task", "task"],
+  [["start", "list", "get", "stop", "retry", "graph"].map((verb) => `flows ${verb}`), "workflow", "workflow"],
   [["ls", "put", "get"].map((verb) => `buckets ${verb}`), "bucket", "bucket"],
   [["peek", "send", "redrive"].map((verb) => `queues ${verb}`), "queue", "queue"],
 ];

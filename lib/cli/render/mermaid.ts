@@ -38,7 +38,7 @@ function shape(part: PartPlan): string {
 }
 
 /** Mermaid's own entities: a name may hold whatever ends a label or starts its markup. */
-const escaped = (text: string): string =>
+export const escaped = (text: string): string =>
   text.replace(/[^\p{L}\p{N} .,:_/+*>-]/gu, (character) => `#${character.codePointAt(0)};`).replaceAll(">", "#gt;");
 
 interface Arrow {
