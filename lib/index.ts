@@ -4,6 +4,12 @@ export {
   type LargeObjectTransferArgs,
   type TransferStart,
 } from "./constructs/large-object-transfer.ts";
+export {
+  type MapReduceCode,
+  MapReduceFlow,
+  type MapReduceFlowArgs,
+  type MapReduceInput,
+} from "./constructs/map-reduce-flow.ts";
 export { VideoTranscodePipeline, type VideoTranscodePipelineArgs } from "./constructs/video-transcode-pipeline.ts";
 export * from "./parts/index.ts";
 export { formatProblem, type Problem, ProblemsError } from "./shared/problem.ts";

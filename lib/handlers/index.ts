@@ -1,6 +1,11 @@
 /** Every handler of ours by its id; types only, nothing is loaded. */
 export interface Handlers {
   "flows/next": typeof import("./flows/next.ts").handler;
+  "mapreduce/commit": typeof import("./mapreduce/commit.ts").handler;
+  "mapreduce/gather": typeof import("./mapreduce/gather.ts").handler;
+  "mapreduce/map": typeof import("./mapreduce/map.ts").handler;
+  "mapreduce/reduce": typeof import("./mapreduce/reduce.ts").handler;
+  "mapreduce/split": typeof import("./mapreduce/split.ts").handler;
   "programs/process": typeof import("./programs/process.ts").handler;
   "tasks/dispatch": typeof import("./tasks/dispatch.ts").handler;
   "tasks/keep": typeof import("./tasks/keep.ts").handler;

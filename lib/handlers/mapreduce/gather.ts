@@ -5,7 +5,7 @@ import type { CsvState } from "./csv.ts";
 import { keysOf } from "./keys.ts";
 import { type Border, type Mapped, tooManyBad } from "./map.ts";
 import type { BadRecord } from "./mapper.ts";
-import { eachOf, type InputPlan, readJson } from "./plan.ts";
+import { cutShards, eachOf, type InputPlan, readJson } from "./plan.ts";
 import type { MapSettings, RunStep } from "./settings.ts";
 import type { RunPlace } from "./shuffle.ts";
 
@@ -15,8 +15,8 @@ export interface GatherLinks {
 }
 
 export interface GatherRequest extends RunStep {
-  /** Shards that were scanned: it is put together how pieces of CSV begin. Absent: what the mappers made. */
-  readonly scans?: readonly { readonly shard: number }[];
+  /** True: it is put together from the scans how pieces of CSV begin. Absent: what the mappers made. */
+  readonly scans?: boolean;
 }
 
 /** Partitions with anything in them, by their numbers. */
@@ -46,13 +46,13 @@ export const handler: Handler<
   const keys = keysOf(run);
   const put = (key: string, value: unknown) =>
     work.put(key, JSON.stringify(value), { contentType: "application/json" });
+  const plan = await readJson<InputPlan>(work, keys.plan);
   if (scans) {
-    const ways = await eachOf(scans, ({ shard }) => readJson<readonly Way[]>(work, keys.scan(shard)));
+    const ways = await eachOf(cutShards(plan), (shard) => readJson<readonly Way[]>(work, keys.scan(shard)));
     await put(keys.borders, bordersOf(ways.flat()));
     return { partitions: [] };
   }
-  const { shards } = await readJson<InputPlan>(work, keys.plan);
-  const mapped = await eachOf(shards, (_, shard) => readJson<Mapped>(work, keys.mapped(shard)));
+  const mapped = await eachOf(plan.shards, (_, shard) => readJson<Mapped>(work, keys.mapped(shard)));
   const places = placesOf(mapped);
   const partitions = [...places.keys()].sort((one, other) => one - other).map((partition) => ({ partition }));
   const sum = (count: "records" | "pairs" | "written" | "skipped") => mapped.reduce((all, one) => all + one[count], 0);

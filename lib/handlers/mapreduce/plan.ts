@@ -11,6 +11,10 @@ export interface InputPlan {
   readonly shards: readonly (readonly Piece[])[];
 }
 
+/** Shards with a piece of an object that goes on in the next one. */
+export const cutShards = ({ shards }: InputPlan): readonly number[] =>
+  shards.flatMap((pieces, shard) => (pieces.some(({ to, size }) => to < size) ? [shard] : []));
+
 /** An object as JSON. @throws `not-found` if there is none */
 export const readJson = async <Value>(reader: Pick<BucketReader, "get">, key: string): Promise<Value> =>
   JSON.parse(new TextDecoder().decode(await reader.get(key))) as Value;

@@ -4,7 +4,7 @@ import type { Handler } from "../../runtime/handler.ts";
 import type { BucketReader, BucketWriter, ObjectInfo } from "../../runtime/ports.ts";
 import type { RecordFormat } from "../../shared/mapreduce/format.ts";
 import { keysOf } from "./keys.ts";
-import { commitJson, findJson, type InputPlan } from "./plan.ts";
+import { commitJson, cutShards, findJson, type InputPlan } from "./plan.ts";
 import { isCompressed, type Piece } from "./records.ts";
 import type { RunStep, SplitSettings } from "./settings.ts";
 
@@ -43,12 +43,9 @@ export const handler: Handler<FunctionInvoked<SplitRequest>, SplitLinks, SplitSe
   const keys = keysOf(run);
   const known = await findJson<InputPlan>(work, keys.plan);
   const plan = known ?? (await commitJson(work, keys.plan, await planned()));
-  const shards = plan.shards.map((pieces, shard) => ({ shard, isCut: pieces.some(({ to, size }) => to < size) }));
   return {
-    shards: shards.map(({ shard }) => ({ shard })),
-    scans: hasQuotedNewlines(settings.format)
-      ? shards.filter(({ isCut }) => isCut).map(({ shard }) => ({ shard }))
-      : [],
+    shards: plan.shards.map((_, shard) => ({ shard })),
+    scans: hasQuotedNewlines(settings.format) ? cutShards(plan).map((shard) => ({ shard })) : [],
     objects: plan.objects,
     size: plan.size,
   };

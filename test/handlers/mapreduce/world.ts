@@ -93,8 +93,7 @@ function stepsOf(made: Omit<World, "steps">, options: FlowOptions) {
       const made = context({ format, partitions, skips, buffer }, mapCode);
       return map(event({ run, shard, scans }), { ...made, links: { ...links, work: { ...links.work, ...given } } });
     },
-    gather: (run: string, scans?: readonly { readonly shard: number }[]) =>
-      gather(event({ run, ...(scans && { scans }) }), context({ skips }, {})),
+    gather: (run: string, scans = false) => gather(event({ run, scans }), context({ skips }, {})),
     reduce: (run: string, partition: number, given: Partial<Bucket> = {}) => {
       const made = context({ outputPrefix }, { reducer });
       return reduce(event({ run, partition }), { ...made, links: { ...links, work: { ...links.work, ...given } } });
@@ -108,7 +107,7 @@ export async function runAll({ steps }: World, run = "run"): Promise<CommitResul
   const { shards, scans } = await steps.split(run);
   if (scans.length > 0) {
     for (const { shard } of scans) await steps.map(run, shard, true);
-    await steps.gather(run, scans);
+    await steps.gather(run, true);
   }
   for (const { shard } of shards) await steps.map(run, shard);
   const { partitions } = await steps.gather(run);
