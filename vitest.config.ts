@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { longestFirst } from "./test/longest-first.ts";
 import { SkippedTests } from "./test/skipped.ts";
 
 export default defineConfig({
@@ -8,7 +9,22 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: "forks",
-    maxWorkers: 3,
+    maxWorkers: 2, // they compute for nine tenths of their time: a third one on two cores only makes the others wait
+    sequence: {
+      sequencer: longestFirst([
+        "test/readme.test.ts",
+        "test/cli/dev.test.ts",
+        "test/local/edits.test.ts",
+        "test/program/evaluate.test.ts",
+        "test/bundle/sizes.test.ts",
+        "test/ports/alicloud.test.ts",
+        "test/clouds/local/processes.test.ts",
+        "test/clouds/aws/deploy.test.ts",
+        "test/clouds/aws/parts.test.ts",
+        "test/clouds/kubernetes/parts.test.ts",
+        "test/clouds/kubernetes/deploy.test.ts",
+      ]),
+    },
     reporters: ["default", new SkippedTests()],
   },
 });

@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { longestFirst } from "../longest-first.ts";
 import { SkippedTests } from "../skipped.ts";
 
 /** The tests that want a recent ffmpeg, npm's network, or more time; `run.ts` beside this file gets what they need. */
@@ -8,7 +9,20 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 300_000,
     pool: "forks",
-    maxWorkers: 3,
+    maxWorkers: 3, // they wait for four tenths of their time: for servers, leases, the engine
+    sequence: {
+      sequencer: longestFirst([
+        "test/real/engine-kubernetes.test.ts",
+        "test/real/python-package.test.ts",
+        "test/real/kills.test.ts",
+        "test/real/engine-aws.test.ts",
+        "test/real/engine-alicloud.test.ts",
+        "test/real/tasks-aws.test.ts",
+        "test/real/videos.test.ts",
+        "test/real/containers-aws.test.ts",
+        "test/real/keeper-kubernetes.test.ts",
+      ]),
+    },
     reporters: ["default", new SkippedTests()],
   },
 });
