@@ -1,6 +1,9 @@
 /** Every handler of ours by its id; types only, nothing is loaded. */
 export interface Handlers {
+  "flows/ask": typeof import("./flows/ask.ts").handler;
+  "flows/keep": typeof import("./flows/keep.ts").handler;
   "flows/next": typeof import("./flows/next.ts").handler;
+  "flows/task": typeof import("./flows/task.ts").handler;
   "mapreduce/commit": typeof import("./mapreduce/commit.ts").handler;
   "mapreduce/gather": typeof import("./mapreduce/gather.ts").handler;
   "mapreduce/map": typeof import("./mapreduce/map.ts").handler;

@@ -215,7 +215,9 @@ export function testCloud({ name, deploy, ...subject }: CloudSubject): void {
 
     const { verbsOf, actions, around = {} } = subject;
     if (verbsOf && actions) {
-      it.each(Object.keys(actions).filter((action) => action !== "volume.write") as Action[])(
+      // Not every cloud has workflows: those that do try their verbs by themselves.
+      const tried = (action: string) => action !== "volume.write" && !action.startsWith("workflow.");
+      it.each(Object.keys(actions).filter(tried) as Action[])(
         "a link with %s grants its verbs and nothing else",
         (action) => {
           const base = verbsOf(resources, "all-bare");

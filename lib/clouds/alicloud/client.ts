@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { tmpdir } from "node:os";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { MillraceError } from "../../runtime/errors.ts";
@@ -5,10 +6,12 @@ import type { Log } from "../../runtime/handler.ts";
 import type { DeployedSystem } from "../../runtime/system.ts";
 import { type Addresses, briefTaskClient, partAddress } from "../../runtime/tasks/brief-service.ts";
 import type { TaskClient } from "../../runtime/tasks/task.ts";
+import type { WorkflowClient } from "../../runtime/workflows/run.ts";
 import type { AlicloudWorld, Credentials } from "./runtime/account.ts";
 import { port as ossPort } from "./runtime/oss.ts";
 import { port as smqPort } from "./runtime/smq.ts";
 import { taskService } from "./runtime/task-service.ts";
+import { CloudFlow } from "./runtime/workflow.ts";
 
 export type { Credentials } from "./runtime/account.ts";
 
@@ -46,7 +49,7 @@ export function connectAlicloud(target: AlicloudTarget): TaskClient {
 }
 
 /**
- * A whole deployed stack from outside: its tasks, buckets and queues.
+ * A whole deployed stack from outside: its tasks, workflows, buckets and queues.
  *
  * @param target `credentials`: by default ALIBABA_CLOUD_ACCESS_KEY_ID, ALIBABA_CLOUD_ACCESS_KEY_SECRET and, for
  * temporary keys, ALIBABA_CLOUD_SECURITY_TOKEN of the environment
@@ -59,9 +62,30 @@ export function openAlicloud(
   const world = worldOf(whole);
   return {
     tasks: connectAlicloud(whole),
+    workflows: workflowClient(addresses, (name) => new CloudFlow(partAddress(addresses, "workflow", name), world)),
     bucket: async (name) => ossPort(partAddress(addresses, "bucket", name), world),
     queue: async (name) => smqPort(partAddress(addresses, "queue", name), world),
     close: async () => {},
+  };
+}
+
+/** Runs of the stack's workflows; a callback is asked for in each of them that asks anybody. */
+function workflowClient(addresses: Addresses, open: (workflow: string) => CloudFlow): WorkflowClient {
+  return {
+    start: async (workflow, input, { id = randomUUID() } = {}) => open(workflow).start(id, input),
+    get: async (workflow, id) => open(workflow).get(id),
+    list: async (workflow, filter) => open(workflow).list(filter),
+    stop: async (workflow, id) => open(workflow).stop(id),
+    retry: async (workflow, id) => open(workflow).retry(id),
+    answer: async (callback, answer) => {
+      const run = callback.split("/")[0]!;
+      for (const [name, { kind, table }] of Object.entries(addresses)) {
+        if (kind !== "workflow" || table === undefined) continue;
+        const workflow = open(name);
+        if (await workflow.has(run)) return workflow.answer(callback, answer);
+      }
+      throw new MillraceError("not-found", `no run waits for the answer to ${callback}`);
+    },
   };
 }
 

@@ -53,7 +53,11 @@ const MILLRACE = { source: "Millrace's core, the same on every cloud", verified:
 const kept = { level: "native", how: "Pulumi's protect and retainOnDelete" } as const;
 const reused = { level: "native", how: "used by its name, never changed" } as const;
 
-const NO_WORKFLOWS = { source: "Millrace", verified: "documentation only" };
+const FLOW = {
+  source: `${HELP}/serverless-workflow/latest/process-definition-introduction`,
+  verified:
+    "the resources under typed mocks; definitions run by an interpreter written from the same pages, executions on a wire-level fake; not run against the service",
+};
 
 /** Alibaba Cloud: Function Compute 3.0 and the services around it. */
 export const support: Support = {
@@ -266,12 +270,23 @@ export const support: Support = {
       },
     },
     workflow: {
-      level: "refused",
-      how: "Millrace does not build workflows here yet",
-      ...NO_WORKFLOWS,
+      level: "native",
+      how: "a CloudFlow flow in standard mode, with functions of ours for what its language cannot: counting, lists, tasks, callbacks. A branch or an item that fails lets those beside it come to their ends; a failed run is started anew, never gone on with; what stops a run does not stop the functions it has called; backoff of what is tried again as a whole is 5 minutes at most",
+      ...FLOW,
       options: {
-        definition: { level: "refused", how: "Millrace does not build workflows here yet", ...NO_WORKFLOWS },
-        timeout: { level: "refused", how: "Millrace does not build workflows here yet", ...NO_WORKFLOWS },
+        definition: {
+          level: "native",
+          how: "Flow Definition Language; 64 KiB in any state, 5,000 events in a run and 40 items at once: a larger definition is refused with its estimate",
+          ...FLOW,
+        },
+        timeout: {
+          level: "added",
+          how: "the service has none: a function that comes every 5 minutes ends runs that take longer",
+          ...FLOW,
+          min: 1,
+          max: 365 * DAY,
+          step: 1,
+        },
       },
     },
   },

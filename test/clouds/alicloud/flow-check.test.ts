@@ -24,7 +24,7 @@ const state = ({ States }: { readonly States: readonly FlowState[] }, name: stri
 
 describe("what a flow looks like", () => {
   it("has the shape of the vendor's samples: states in a list, a call's parameters, what is read of its answer", () => {
-    const flow = compiled((flow) => flow.function("Split", resize, { job: input("job") }, { attempts: 1 }));
+    const flow = compiled((flow) => flow.function("Split", resize, { job: input<string>("job") }, { attempts: 1 }));
     expect(flow).toMatchObject({ Type: "StateMachine", Name: "flow", SpecVersion: "v1", StartAt: "Split" });
     expect(Array.isArray(flow.States)).toBe(true);
     expect(flow.States[0]).toEqual({
@@ -37,7 +37,7 @@ describe("what a flow looks like", () => {
         invocationType: "Sync",
         body: {
           millrace: "step",
-          "run.$": "$Context.Execution.Name",
+          "run.$": "$Context.Execution.Input.run",
           step: "Split",
           "retries.$": "$Context.Current.RetryCount",
           attempts: 1,
@@ -127,12 +127,12 @@ describe("what a flow looks like", () => {
 
   it("waits for an answer by the service's own token", () => {
     const flow = compiled((flow) =>
-      flow.callback("approve", questions, { what: input("name") }, { timeout: "2 days" }),
+      flow.callback("approve", questions, { what: input<string>("name") }, { timeout: "2 days" }),
     );
     expect(state(flow, "approve")).toMatchObject({
       TaskMode: "WaitForCustomCallback",
       Timeout: "172800",
-      Parameters: { body: { input: { "token.$": "$Context.Current.TaskToken", path: "approve" } } },
+      Parameters: { body: { input: { "token.$": "$Context.Current.TaskToken", attempt: 1 } } },
     });
   });
 

@@ -105,7 +105,11 @@ describe.each([
     // As text, since that is what the service gets.
     const flow = JSON.parse(JSON.stringify(flowDefinition(one.definition, world(timeout)))) as FlowDefinition;
     expect(checkFlow(flow)).toEqual([]);
-    const end = await runFlow(flow, { name: "run-1", input: { input: one.input } }, servicesOf(one, calls));
+    const end = await runFlow(
+      flow,
+      { name: "run-1", input: { run: "run-1", input: one.input } },
+      servicesOf(one, calls),
+    );
     const counted = Object.keys(one.calls ?? {}).map((name) => [name, calls.get(name) ?? 0]);
     expect(Object.fromEntries(counted)).toEqual(one.calls ?? {});
     if ("output" in one.expected) expect(end).toMatchObject({ status: "Succeeded" });

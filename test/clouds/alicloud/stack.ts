@@ -31,6 +31,7 @@ export const TABLE: MockTable = {
   })),
   "alicloud:ram/policy:Policy": named("policyName", () => ({ type: "Custom" })),
   "alicloud:ram/rolePolicyAttachment:RolePolicyAttachment": named("policyName"),
+  "alicloud:fnf/flow:Flow": named("name"),
   "alicloud:log/project:Project": named("projectName"),
   "alicloud:log/store:Store": named("logstoreName"),
   "alicloud:log/storeIndex:StoreIndex": named("logstore"),

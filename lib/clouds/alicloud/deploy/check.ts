@@ -1,9 +1,13 @@
 import { DEFAULT_TOOLS, toolSource } from "../../../bundle/tool.ts";
 import type { Part } from "../../../parts/part.ts";
-import type { FunctionPlan, PartPlan } from "../../../parts/plan.ts";
+import type { FunctionPlan, PartPlan, WorkflowPlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { formatBytes } from "../../../shared/size.ts";
+import { stepsOf } from "../../../shared/workflow/definition.ts";
 import { checkTriggers } from "./check-triggers.ts";
+import { checkFlow } from "./flow-check.ts";
+import { flowDefinition } from "./flow-definition.ts";
+import { checkBounds } from "./flow-estimate.ts";
 import type { AlicloudSettings } from "./shared.ts";
 
 /** https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/configure-environment-variables */
@@ -69,6 +73,8 @@ function checkPart(
             },
           ]
         : [];
+    case "workflow":
+      return checkWorkflow(plan, find);
     case "volume":
       return plan.existing !== undefined && !existing?.network
         ? [
@@ -82,6 +88,23 @@ function checkPart(
     default:
       return [];
   }
+}
+
+/** What is wrong with the definition here, or else with what it is compiled to. */
+function checkWorkflow(plan: WorkflowPlan, find: (name: string) => PartPlan | undefined): readonly Problem[] {
+  const timeoutOf = (part: string, kind: "function" | "task"): number => {
+    const found = find(part);
+    return found?.kind === kind ? found.timeout : 0;
+  };
+  const large = checkBounds(plan, (task) => timeoutOf(task, "task"));
+  if (large.length > 0) return large;
+  const helper = { arn: "helper", timeout: 60 };
+  const flow = flowDefinition(plan.definition, {
+    name: "flow",
+    function: (part) => ({ arn: part, timeout: timeoutOf(part, "function") }),
+    ...{ next: helper, task: () => helper, ask: () => helper },
+  });
+  return checkFlow(flow).map((problem) => ({ ...problem, path: `${plan.name}.${problem.path}` }));
 }
 
 /** https://www.alibabacloud.com/help/en/functioncompute/fc/product-overview/instance-types-and-usage-modes */
@@ -155,6 +178,8 @@ function addressBytes(plan: PartPlan | undefined): number {
       return name + 120 + 110;
     case "table":
       return name + 255 + 120;
+    case "workflow":
+      return stepsOf(plan.definition).reduce((sum, step) => sum + step.name.length + 1, name + 128 + 255 + 200);
     case "task":
       return 2 * JSON.stringify(plan).length + 5 * 64 + 120 * (plan.onSuccess.length + plan.onFailure.length) + 500;
     default:

@@ -28,6 +28,7 @@ export const PORTS: Readonly<Partial<Record<PartKind, string>>> = {
   volume: "volume",
   function: "function",
   task: "task",
+  workflow: "workflow",
 };
 
 /** A module of the runtime beside this folder: as TypeScript in the repository, as JavaScript in the package. */

@@ -66,6 +66,8 @@ export const LARGEST_OUTPUT = 48 * 1024;
 /** Iterations at once. https://www.alibabacloud.com/help/en/serverless-workflow/latest/inline-mode */
 const MOST_AT_ONCE = 40;
 
+const ALWAYS_ANOTHER = 1000;
+
 /** Where a step is compiled. */
 interface Place {
   readonly scope: ScopeDraft;
@@ -120,7 +122,7 @@ class FlowCompiler {
     });
     const roots = new Map<Origin, string>([
       ["input", "$Context.Execution.Input.input"],
-      ["run", "$Context.Execution.Name"],
+      ["run", "$Context.Execution.Input.run"],
     ]);
     const fail = (field: string) =>
       scope.add({
@@ -204,10 +206,9 @@ class FlowCompiler {
 
   #function(step: FunctionStep, field: string, place: Place, next: string): string {
     const target = this.#world.function(step.function);
+    const input = this.#inputOf(step, place);
     const call = (one: Pick<Call, "tries" | "failed" | "attempt" | "mode">) =>
-      this.#given("input", step.input, place, this.#into(field, place, one.failed), (input) =>
-        this.#call(place, { name: step.name, field, target, input, next, ...one }),
-      );
+      this.#call(place, { name: step.name, field, target, input, next, ...one });
     if (target.timeout <= LONGEST_CALL && (step.timeout ?? 0) <= LONGEST_CALL) {
       return call({ tries: step, failed: this.#caught(step, field, place, next) });
     }
@@ -215,6 +216,13 @@ class FlowCompiler {
     return this.#again(step, field, place, next, (failed, attempt) =>
       call({ tries: { ...step, attempts: 1 }, failed, attempt, mode: "WaitForSystemCallback" }),
     );
+  }
+
+  /** Where the language cannot build it, the function fills it in itself. */
+  #inputOf({ input }: FunctionStep, { roots }: Place): Constructor {
+    if (!hasReferenceInList(input)) return fieldOf("input", input, roots);
+    const { text, values } = template(input, roots);
+    return { mapping: text, known: values };
   }
 
   #callback(step: CallbackStep, field: string, place: Place, next: string): string {
@@ -225,11 +233,8 @@ class FlowCompiler {
           name: step.name,
           field,
           target,
-          input: {
-            input: { "token.$": "$Context.Current.TaskToken", ...this.#pathOf("path", step.name, place), ...input },
-          },
+          input: { input: { "token.$": "$Context.Current.TaskToken", ...numberAt("attempt", attempt), ...input } },
           tries: { ...HELP_TRIES, ...(step.timeout !== undefined && { timeout: step.timeout }) },
-          attempt,
           mode: "WaitForCustomCallback",
           next,
           failed,
@@ -316,7 +321,7 @@ class FlowCompiler {
         ]),
         done,
       );
-      const scopes = branches.map(([, block]) => this.#inside(block, place));
+      const scopes = branches.map(([, block]) => this.#inside(block, within(step, place)));
       return place.scope.add({
         state: {
           Type: "Parallel",
@@ -397,8 +402,9 @@ class FlowCompiler {
   }
 
   #choice(step: ChoiceStep, field: string, place: Place, next: string): string {
-    const branches = step.options.map((option) => [option.if, this.#block(option.block, field, place, next)] as const);
-    const otherwise = this.#block(step.otherwise, field, place, next);
+    const inside = within(step, place);
+    const branches = step.options.map((option) => [option.if, this.#block(option.block, field, inside, next)] as const);
+    const otherwise = this.#block(step.otherwise, field, inside, next);
     return this.#choose(place, this.#own(step.name), branches, otherwise, place.roots);
   }
 
@@ -459,7 +465,7 @@ class FlowCompiler {
   #caught(step: Step & Tries, field: string, place: Place, next: string): string {
     if (!step.catch) return place.fail(field);
     const roots = new Map(place.roots).set(`error:${step.name}`, `$Input.${field}.error`);
-    const block = this.#block(step.catch.block, field, { ...place, roots }, next);
+    const block = this.#block(step.catch.block, field, { ...within(step, place), roots }, next);
     const { kinds } = step.catch;
     if (!kinds) return block;
     const cases = kinds.map((kind) => [`$Input.${field}.error.kind == "${kind}"`, block] as const);
@@ -543,10 +549,11 @@ class FlowCompiler {
           invocationType: isAsync ? "Async" : "Sync",
           body: {
             millrace: "step",
-            "run.$": "$Context.Execution.Name",
+            "run.$": "$Context.Execution.Input.run",
             ...this.#pathOf("step", name, place),
             ...(isAsync ? numberAt("attempt", attempt) : { "retries.$": "$Context.Current.RetryCount" }),
-            attempts: tries.attempts,
+            // Who asks has nobody to answer: what fails there fails the call.
+            attempts: isOwn ? ALWAYS_ANOTHER : tries.attempts,
             most: LARGEST_OUTPUT,
             ...input,
           },
@@ -625,6 +632,12 @@ class FlowCompiler {
     return name;
   }
 }
+
+/** Inside a step: the paths of what is there begin with its name. */
+const within = ({ name }: Step, place: Place): Place => ({
+  ...place,
+  path: { ...place.path, text: `${place.path.text}${name}/` },
+});
 
 const numberAt = (name: string, expression: string | undefined): Constructor =>
   expression === undefined ? { [name]: 1 } : { [`${name}.$`]: expression };

@@ -1,7 +1,7 @@
-import { untilNextLook } from "../../../handlers/flows/looks.ts";
 import type { WorkflowPlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { type Block, type Mapping, type Step, stepsOf } from "../../../shared/workflow/definition.ts";
+import { untilNextLook } from "../../../shared/workflow/looks.ts";
 import { hasReferenceInList } from "./flow-data.ts";
 
 /** https://www.alibabacloud.com/help/en/serverless-workflow/latest/limits */
@@ -98,7 +98,7 @@ function stepEvents(step: Step, taskTimeout: (task: string) => number): number {
   const tries = "attempts" in step && step.attempts > 1 ? 2 * STATE : 0;
   switch (step.type) {
     case "function":
-      return CALL + valueEvents(step.input) + tries;
+      return CALL + tries;
     case "callback":
       return CALL + valueEvents(step.input) + tries;
     case "task":

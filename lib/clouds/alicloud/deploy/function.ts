@@ -108,7 +108,8 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
   };
 }
 
-const linkOf = (scope: Scope, link: LinkPlan): FunctionParts["links"][string] =>
+/** The port and the address of what is linked. */
+export const linkOf = (scope: Scope, link: LinkPlan): FunctionParts["links"][string] =>
   scope.link(link, ({ kind }) => runtimeFile(PORTS[kind]!));
 
 function environmentOf(

@@ -53,10 +53,12 @@ export const RAM_ACTIONS = {
     "fc:GetAsyncTask",
     "fc:StopAsyncTask",
   ],
-  "workflow.start": [],
-  "workflow.read": [],
-  "workflow.control": [],
-  "workflow.answer": [],
+  // A run of a known id is looked at.
+  "workflow.start": ["fnf:StartExecution", "fnf:DescribeExecution"],
+  "workflow.read": ["fnf:DescribeExecution", "fnf:ListExecutions", "fnf:GetExecutionHistory"],
+  // It comes with `workflow.read`.
+  "workflow.control": ["fnf:StopExecution"],
+  "workflow.answer": ["ots:GetRow", "ots:PutRow", "fnf:ReportTaskSucceeded"],
 } as const satisfies Record<Action, readonly string[]>;
 
 /** One permission: verbs on resources. */
@@ -181,7 +183,7 @@ const ROLE_NAME: NameRule = { max: 64, allowed: /[A-Za-z0-9-]/ };
 /** https://www.alibabacloud.com/help/en/ram/developer-reference/api-ram-2015-05-01-createpolicy */
 const POLICY_NAME: NameRule = { max: 128, allowed: /[A-Za-z0-9-]/ };
 
-type Service = "oss" | "mns" | "ots" | "kms" | "fc" | "fc tasks";
+type Service = "oss" | "mns" | "ots" | "kms" | "fc" | "fc tasks" | "fnf";
 
 /** Calls go to several functions of a task, asynchronous tasks are the worker's alone. */
 const serviceOf = (action: string): Service =>
@@ -191,6 +193,9 @@ function byService(actions: readonly string[]): readonly (readonly [Service, rea
   const services = [...new Set(actions.map(serviceOf))];
   return services.map((service) => [service, [...new Set(actions.filter((action) => serviceOf(action) === service))]]);
 }
+
+/** The service grants what is done with executions for all of them alone. https://api.aliyun.com/document/fnf/2019-03-15/StartExecution */
+export const ALL_FLOWS: readonly string[] = ["*"];
 
 function partResources(
   site: Site,
@@ -213,6 +218,9 @@ function partResources(
       return [site.arn("kms", pulumi.interpolate`secret/${secret}`)];
     case "function":
       return [functionArn(site, name!)];
+    case "workflow":
+      if (actions.some((action) => action.startsWith("fnf:"))) return ALL_FLOWS;
+      return table === undefined ? [] : [site.arn("ots", pulumi.interpolate`instance/${instance}/table/${table}`)];
     default:
       return [];
   }

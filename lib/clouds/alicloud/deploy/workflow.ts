@@ -1,0 +1,243 @@
+import * as alicloud from "@pulumi/alicloud";
+import * as pulumi from "@pulumi/pulumi";
+import type { Scope } from "../../../parts/cloud.ts";
+import { DEFAULTS } from "../../../parts/defaults.ts";
+import type { Built } from "../../../parts/part.ts";
+import type { FunctionPlan, PartPlan, SchedulePlan, WorkflowPlan } from "../../../parts/plan.ts";
+import type { LinkAddress } from "../../../runtime/deployment.ts";
+import type { NameRule } from "../../../shared/name.ts";
+import { stepsOf } from "../../../shared/workflow/definition.ts";
+import { runtimeFile } from "./code.ts";
+import { type FlowFunction, type FlowWorld, flowDefinition } from "./flow-definition.ts";
+import { type FunctionParts, functionOf, linkOf } from "./function.ts";
+import { ALL_FLOWS, FUNCTION_NAME, functionArn, type Grant, linkGrants, RAM_ACTIONS, role } from "./permissions.ts";
+import { type Site, TABLE_NAME, tableArgs } from "./shared.ts";
+
+/** What takes too long is ended at most that late. */
+const KEEPER_SECONDS = 300;
+
+/**
+ * A flow of CloudFlow with a role that may call exactly its functions, and the functions of ours that it needs: one
+ * that counts, one for each task, one for each part that is asked, with a table of who waits, and one that ends runs
+ * that take too long.
+ *
+ * @see https://www.alibabacloud.com/help/en/serverless-workflow/latest/process-definition-introduction
+ */
+export function workflow(site: Site, scope: Scope, plan: WorkflowPlan): Built {
+  const name = scope.physicalName(FLOW_NAME);
+  const helpers = helpersOf(site, scope, plan, name);
+  const world: FlowWorld = {
+    name,
+    function: (part) => functionTarget(scope, part),
+    next: helpers.next.target,
+    task: (part) => helpers.tasks.get(part)!.target,
+    ask: (kind, part) => helpers.asked.get(askedKey(kind, part))!.target,
+  };
+  const compiled = JSON.stringify(flowDefinition(plan.definition, world));
+  const called = [...new Set([...compiled.matchAll(/"resourceArn":"([^"/]+)\/LATEST"/g)].map(([, arn]) => arn!))];
+  const arns = pulumi.all(called.map((function_) => functionArn(site, function_)));
+  const grant: Grant = { actions: ["fc:InvokeFunction"], resources: called.map((one) => functionArn(site, one)) };
+  const own = role(site, scope, "role", "fnf.aliyuncs.com", [grant]);
+  const made = site.make(
+    alicloud.fnf.Flow,
+    scope.name,
+    {
+      name,
+      type: "FDL",
+      description: `${plan.name} of ${pulumi.getProject()}/${pulumi.getStack()}`,
+      definition: arns.apply((known) => withArns(compiled, called, known)),
+      roleArn: own.arn,
+    },
+    { ...scope.options, dependsOn: [own.attachment] },
+  );
+  const used = helpers.all.filter(({ target, isKeeper }) => isKeeper || called.includes(target.arn));
+  const built = used.map(({ id, build }) => [id, build()] as const);
+  const address = addressOf(site, plan, made.name, helpers.table?.tableName);
+  return {
+    id: made.name,
+    address,
+    resources: {
+      flow: made,
+      role: own.role,
+      policy: own.policy,
+      ...(helpers.table && { table: helpers.table }),
+      ...Object.fromEntries(
+        built.flatMap(([id, { resources }]) =>
+          Object.entries(resources).map(([inner, resource]) => [`${id}-${inner}`, resource] as const),
+        ),
+      ),
+    },
+  };
+}
+
+/** Where a workflow lies, for those who start, control and answer it, and for its own functions. */
+const addressOf = (
+  site: Site,
+  plan: WorkflowPlan,
+  flow: pulumi.Input<string>,
+  table: pulumi.Input<string> | undefined,
+): Built["address"] => ({
+  flow: pulumi.output(flow),
+  region: pulumi.output(site.region),
+  timeout: pulumi.output(String(plan.timeout)),
+  steps: pulumi.output(
+    stepsOf(plan.definition)
+      .map(({ name }) => name)
+      .join(","),
+  ),
+  ...(table !== undefined && { table: pulumi.output(table), instance: site.tables }),
+});
+
+/** While a flow is compiled, its functions are named; their ARNs hold the account, which may be known later only. */
+const functionTarget = (scope: Scope, part: string): FlowFunction => ({
+  arn: scope.physicalName(FUNCTION_NAME, part),
+  timeout: (scope.plan(part) as FunctionPlan).timeout,
+});
+
+const withArns = (compiled: string, names: readonly string[], arns: readonly string[]): string =>
+  names.reduce(
+    (text, name, index) => text.replaceAll(`"resourceArn":"${name}/LATEST"`, `"resourceArn":"${arns[index]!}/LATEST"`),
+    compiled,
+  );
+
+interface Helper {
+  /** Its resources are named by it. */
+  readonly id: string;
+  readonly target: FlowFunction;
+  readonly isKeeper: boolean;
+  readonly build: () => Built;
+}
+
+const askedKey = (kind: string, part: string): string => `${kind} ${part}`;
+
+/** The functions of ours that a workflow may need; those that nothing calls are not built. */
+function helpersOf(site: Site, scope: Scope, plan: WorkflowPlan, flow: string) {
+  const steps = stepsOf(plan.definition);
+  const tasks = [...new Set(steps.flatMap((step) => (step.type === "task" ? [step.task] : [])))];
+  const asks = steps.flatMap((step) => (step.type === "callback" ? [step.ask] : []));
+  const asked = [...new Map(asks.map((ask) => [askedKey(ask.kind, ask.name), ask] as const)).values()];
+  const table = asked.length > 0 ? tableOf(site, scope) : undefined;
+  const helper = (id: string, handler: string, parts: () => HelperParts, isKeeper = false): Helper => {
+    const target = { arn: scope.physicalName(FUNCTION_NAME, plan.name, id), timeout: HELPER_SECONDS };
+    return {
+      id,
+      target,
+      isKeeper,
+      build: () => helperFunction(site, scope, plan, { id, handler, name: target.arn, ...parts() }),
+    };
+  };
+  const own = (): pulumi.Output<LinkAddress> =>
+    pulumi
+      .all(addressOf(site, plan, flow, table?.tableName))
+      .apply((fields): LinkAddress => ({ ...fields, kind: "workflow", part: plan.name }));
+  const next = helper("next", "flows/next", () => ({ links: {}, grants: [] }));
+  const keep = helper(
+    "keep",
+    "flows/keep",
+    () => ({
+      links: { runs: { port: runtimeFile("flow-keeper"), address: own() } },
+      grants: [{ actions: ["fnf:ListExecutions", "fnf:StopExecution"], resources: ALL_FLOWS }],
+    }),
+    true,
+  );
+  const ofTasks = tasks.map((part, index) => {
+    const link = { part, actions: ["task.submit", "task.read", "task.control"] } as const;
+    return [
+      part,
+      helper(`task-${index + 1}`, "flows/task", () => ({
+        links: { task: { ...linkOf(scope, link), port: runtimeFile("flow-task") } },
+        grants: linkGrants(site, scope, [link]),
+      })),
+    ] as const;
+  });
+  const ofAsked = asked.map(({ kind, name: part }, index) => {
+    const link = { part, actions: kind === "queue" ? (["queue.send"] as const) : (["function.invoke"] as const) };
+    return [
+      askedKey(kind, part),
+      helper(`ask-${index + 1}`, "flows/ask", () => ({
+        links: {
+          asked: linkOf(scope, link),
+          callbacks: { port: runtimeFile("callbacks"), address: own() },
+        },
+        grants: [...linkGrants(site, scope, [link]), ...answerGrants(site, table!.tableName)],
+      })),
+    ] as const;
+  });
+  return {
+    table,
+    next,
+    tasks: new Map(ofTasks),
+    asked: new Map(ofAsked),
+    all: [next, ...ofTasks.map(([, one]) => one), ...ofAsked.map(([, one]) => one), keep],
+  };
+}
+
+/** What whoever answers needs, and whoever takes down that somebody waits. */
+const answerGrants = (site: Site, table: pulumi.Input<string>): readonly Grant[] => [
+  { actions: RAM_ACTIONS["workflow.answer"].filter((verb) => verb.startsWith("fnf:")), resources: ALL_FLOWS },
+  {
+    actions: RAM_ACTIONS["workflow.answer"].filter((verb) => verb.startsWith("ots:")),
+    resources: [site.arn("ots", pulumi.interpolate`instance/${site.tables}/table/${table}`)],
+  },
+];
+
+const tableOf = (site: Site, scope: Scope): alicloud.ots.Table =>
+  site.make(
+    alicloud.ots.Table,
+    `${scope.name}-callbacks`,
+    tableArgs(site.tables, scope.physicalName(TABLE_NAME, scope.name, "callbacks").replaceAll("-", "_")),
+    scope.options,
+  );
+
+/** The longest that one of our functions takes; what it asks may take a while to answer. */
+const HELPER_SECONDS = 60;
+
+type HelperParts = Pick<FunctionParts, "links" | "grants">;
+
+function helperFunction(
+  site: Site,
+  scope: Scope,
+  workflow: WorkflowPlan,
+  {
+    id,
+    handler,
+    name: physical,
+    links,
+    grants,
+  }: HelperParts & { readonly id: string; readonly handler: string; readonly name: string },
+): Built {
+  const name = `${workflow.name}-${id}`;
+  const base = { name, stem: `${workflow.stem}-${id}`, construct: workflow.construct, cloud: workflow.cloud };
+  const schedule: SchedulePlan = { ...base, kind: "schedule", timing: { every: KEEPER_SECONDS }, enabled: true };
+  const plan: FunctionPlan = {
+    ...base,
+    kind: "function",
+    handler: { id: handler },
+    code: {},
+    links: {},
+    settings: {},
+    sources: id === "keep" ? [{ type: "schedule.fired", schedule: name }] : [],
+    timeout: HELPER_SECONDS,
+    memory: DEFAULTS.functionMemory,
+    disk: DEFAULTS.functionDisk,
+    cpu: DEFAULTS.functionCpu,
+    attempts: DEFAULTS.attempts,
+    backoff: DEFAULTS.backoff,
+    tools: [],
+    install: [],
+    environment: {},
+  };
+  const inside: Scope = {
+    ...scope,
+    name,
+    physicalName: (rule, part, suffix) =>
+      part === undefined || part === name
+        ? scope.physicalName(rule, workflow.name, suffix ? `${id}-${suffix}` : id)
+        : scope.physicalName(rule, part, suffix),
+    plan: (other): PartPlan => (other === name ? schedule : scope.plan(other)),
+  };
+  return functionOf(site, inside, plan, { name: physical, links, grants, sources: plan.sources });
+}
+
+/** https://www.alibabacloud.com/help/en/serverless-workflow/latest/api-fnf-2019-03-15-createflow */
+const FLOW_NAME: NameRule = { max: 128, allowed: /[A-Za-z0-9_-]/ };

@@ -1,0 +1,245 @@
+import { field, type LinkAddress } from "../../../runtime/deployment.ts";
+import { type ErrorRecord, isErrorKind, MillraceError } from "../../../runtime/errors.ts";
+import type { WorkflowAnswerer, WorkflowController, WorkflowStarter } from "../../../runtime/ports.ts";
+import {
+  isOver,
+  RUN_ID,
+  type StepRecord,
+  type WorkflowFilter,
+  type WorkflowHistory,
+  type WorkflowPage,
+  type WorkflowRun,
+  type WorkflowStatus,
+} from "../../../runtime/workflows/run.ts";
+import type { AlicloudWorld } from "./account.ts";
+import { callbacksOf } from "./callbacks.ts";
+import { type Execution, type ExecutionEvent, Flows } from "./flows.ts";
+
+/** A workflow on CloudFlow. */
+export const port = (address: LinkAddress, world: AlicloudWorld): CloudFlow => new CloudFlow(address, world);
+
+const PREVIEW = 1024;
+
+/** Runs of one workflow: executions of its flow, by the run's id. */
+export class CloudFlow implements WorkflowStarter, WorkflowController, WorkflowAnswerer {
+  readonly #address: LinkAddress;
+  readonly #world: AlicloudWorld;
+  readonly #flows: Flows;
+
+  constructor(address: LinkAddress, world: AlicloudWorld) {
+    this.#address = address;
+    this.#world = world;
+    this.#flows = new Flows(address, world);
+  }
+
+  /**
+   * The service answers an execution that is under way, and says no where one of the name is over: both are known.
+   *
+   * @throws `bad-input` for an id that is none.
+   */
+  async start(id: string, input: unknown): Promise<WorkflowRun> {
+    const name = nameOf(id);
+    const known = await this.#flows.describe(name);
+    if (known) return { ...this.#run(known), deduplicated: true };
+    const text = JSON.stringify({ run: id, input: input ?? null });
+    const bytes = Buffer.byteLength(text);
+    if (bytes > MOST_BYTES) {
+      throw new MillraceError(
+        "refused",
+        `the input has ${bytes} bytes, and CloudFlow carries at most ${MOST_BYTES}: put it into a bucket and pass its key`,
+      );
+    }
+    const started = await this.#flows.start(name, text);
+    const found = started ?? (await this.#flows.describe(name));
+    if (!found) throw new MillraceError("unavailable", `${this.#address.part}: "${id}" is there, and is not found`);
+    return { ...this.#run({ Input: text, ...found, Name: name }), ...(!started && { deduplicated: true }) };
+  }
+
+  async get(id: string): Promise<WorkflowHistory | undefined> {
+    const name = nameOf(id);
+    const found = await this.#flows.describe(name);
+    if (!found) return undefined;
+    const events = await this.#flows.history(name);
+    const run = this.#run(found, events);
+    const output = (jsonOf(found.Output) as { readonly output?: unknown } | undefined)?.output;
+    return {
+      run,
+      input: inputOf(found),
+      ...(run.status === "succeeded" && { output: output ?? null }),
+      steps: stepsOf(events, field(this.#address, "steps").split(",")),
+    };
+  }
+
+  /** Whether there is a run of this id. */
+  async has(id: string): Promise<boolean> {
+    return RUN_ID.test(id) && (await this.#flows.describe(nameOf(id))) !== undefined;
+  }
+
+  async list({ status, after, before, prefix, limit = 100, cursor }: WorkflowFilter = {}): Promise<WorkflowPage> {
+    const wanted = status === undefined ? undefined : [status].flat();
+    const only = wanted?.length === 1 ? STATUSES[wanted[0]!] : undefined;
+    const { executions, next } = await this.#flows.list({
+      limit,
+      ...(only !== undefined && { status: only }),
+      ...(prefix !== undefined && { prefix: prefixOf(prefix) }),
+      ...(after !== undefined && { after }),
+      ...(before !== undefined && { before }),
+      ...(cursor !== undefined && { next: cursor }),
+    });
+    const runs = executions.map((execution) => this.#run(execution));
+    return {
+      runs: wanted ? runs.filter((run) => wanted.includes(run.status)) : runs,
+      ...(next !== undefined && { next }),
+    };
+  }
+
+  /** Functions that run go on to their ends; the flow does not wait for them. */
+  async stop(id: string): Promise<WorkflowRun> {
+    const name = nameOf(id);
+    const run = await this.#known(id);
+    if (isOver(run.status)) return run;
+    await this.#flows.stop(name, "stopped", "somebody asked for it");
+    return this.#known(id);
+  }
+
+  /** @throws `refused`: the service begins no execution again, and a new one would do everything once more. */
+  async retry(id: string): Promise<WorkflowRun> {
+    const run = await this.#known(id);
+    if (run.status !== "failed" && run.status !== "stopped") {
+      throw new MillraceError("conflict", `"${id}" is ${run.status}: only what failed or was stopped is retried`);
+    }
+    throw new MillraceError(
+      "refused",
+      `CloudFlow cannot go on with "${id}" from the steps that did not succeed: start another run with the same input`,
+    );
+  }
+
+  /** @throws `not-found` where no step of the workflow asks anybody. */
+  async answer(...[callback, answer]: Parameters<WorkflowAnswerer["answer"]>): Promise<void> {
+    if (this.#address.table === undefined) {
+      throw new MillraceError("not-found", `no step of "${this.#address.part}" waits for an answer`);
+    }
+    await (await callbacksOf(this.#address, this.#world)).answer(callback, answer);
+  }
+
+  async #known(id: string): Promise<WorkflowRun> {
+    const found = await this.#flows.describe(nameOf(id));
+    if (found) return this.#run(found);
+    throw new MillraceError("not-found", `${this.#address.part} has no run "${id}"`);
+  }
+
+  #run(execution: Execution, events: readonly ExecutionEvent[] = []): WorkflowRun {
+    const { Name, StartedTime, StoppedTime } = execution;
+    const isLate = this.#isLate(execution);
+    const status = isLate ? "failed" : STATES[execution.Status];
+    const output = (jsonOf(execution.Output) as { readonly output?: unknown } | undefined)?.output;
+    return {
+      workflow: this.#address.part,
+      id: Name.replace(/^_/, ""),
+      status,
+      started: StartedTime,
+      ...(StoppedTime && isOver(status) && { ended: StoppedTime }),
+      ...(status === "failed" && { error: isLate ? LATE : errorOf(execution, events) }),
+      inputPreview: previewOf(inputOf(execution)),
+      ...(status === "succeeded" && { outputPreview: previewOf(output ?? null) }),
+    };
+  }
+
+  /** The keeper stops what takes longer than the workflow's timeout: that is a failure, and no stop. */
+  #isLate({ Status, StartedTime, StoppedTime }: Execution): boolean {
+    const longest = Number(field(this.#address, "timeout")) * 1000;
+    return Status === "Stopped" && Date.parse(StoppedTime ?? "") - Date.parse(StartedTime) >= longest;
+  }
+}
+
+/** Of an execution's input, and of a state's. https://www.alibabacloud.com/help/en/serverless-workflow/latest/limits */
+const MOST_BYTES = 64 * 1024;
+
+const LATE: ErrorRecord = { kind: "timed-out", message: "the run took longer than its workflow allows" };
+
+const STATES: Readonly<Record<Execution["Status"], WorkflowStatus>> = {
+  Starting: "running",
+  Running: "running",
+  Stopped: "stopped",
+  Succeeded: "succeeded",
+  Failed: "failed",
+  TimedOut: "failed",
+};
+
+/** What the service is asked for; where it has several words for one of ours, all are asked for and looked through. */
+const STATUSES: Readonly<Partial<Record<WorkflowStatus, Execution["Status"]>>> = {
+  running: "Running",
+  succeeded: "Succeeded",
+};
+
+/** Names of executions begin with a letter or `_`; ids of runs with a letter or a digit. */
+function nameOf(id: string): string {
+  if (!RUN_ID.test(id)) {
+    throw new MillraceError(
+      "bad-input",
+      `id: got ${JSON.stringify(id)}, allowed: letters, digits, - and _, a letter or digit first, at most 64`,
+    );
+  }
+  return prefixOf(id);
+}
+
+const prefixOf = (id: string): string => (/^\d/.test(id) ? `_${id}` : id);
+
+const inputOf = ({ Input }: Execution): unknown =>
+  (jsonOf(Input) as { readonly input?: unknown } | undefined)?.input ?? null;
+
+const previewOf = (value: unknown): string => JSON.stringify(value).slice(0, PREVIEW);
+
+function jsonOf(text: string | undefined): unknown {
+  try {
+    return text === undefined || text === "" ? undefined : (JSON.parse(text) as unknown);
+  } catch {
+    return undefined;
+  }
+}
+
+/** In the output of the execution, or in the input of the state that failed it. */
+function errorOf({ Status, Output }: Execution, events: readonly ExecutionEvent[]): ErrorRecord {
+  if (Status === "TimedOut") return LATE;
+  const details = [Output, ...events.map(({ EventDetail }) => EventDetail).reverse()];
+  const found = details
+    .map(jsonOf)
+    .map(errorIn)
+    .find((error) => error !== undefined);
+  return found ?? { kind: "failed", message: "the service does not say why: see the run's steps" };
+}
+
+function errorIn(value: unknown): ErrorRecord | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const { error, input, output } = value as Readonly<Record<string, unknown>>;
+  const { kind, message } = (error ?? {}) as { readonly kind?: unknown; readonly message?: unknown };
+  if (isErrorKind(kind)) return { kind, message: String(message ?? "") };
+  return errorIn(input) ?? errorIn(output);
+}
+
+/** The states that are steps of the user's, as the history tells of them: one record for each time it was entered. */
+function stepsOf(events: readonly ExecutionEvent[], steps: readonly string[]): readonly StepRecord[] {
+  const names = new Set(steps);
+  const records: StepRecord[] = [];
+  for (const { StepName, Type, Time } of events) {
+    if (StepName === undefined || !names.has(StepName)) continue;
+    if (Type === "StepEntered") {
+      records.push({ path: StepName, step: StepName, status: "running", started: Time, attempts: 1 });
+      continue;
+    }
+    const index = records.findLastIndex(({ step, ended }) => step === StepName && ended === undefined);
+    if (index < 0) continue;
+    records[index] = after(records[index]!, Type, Time);
+  }
+  return records;
+}
+
+function after(record: StepRecord, type: string, time: string): StepRecord {
+  if (type === "StepExited")
+    return { ...record, ended: time, status: record.status === "running" ? "succeeded" : record.status };
+  if (type === "TaskFailed" || type === "TaskTimedOut") return { ...record, status: "failed" };
+  if (type === "TaskScheduled" && record.status === "failed") {
+    return { ...record, status: "running", attempts: record.attempts + 1 };
+  }
+  return record;
+}
