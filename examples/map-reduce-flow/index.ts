@@ -1,0 +1,41 @@
+import { local } from "../../lib/clouds/local/index.ts";
+import { code, MapReduceFlow } from "../../lib/index.ts";
+
+const cloud = local();
+
+const countsCode = code<typeof import("./counts.ts")>(new URL("./counts.ts", import.meta.url));
+/** How often what happened, from JSON lines such as `{"type":"login"}`. */
+export const counts = new MapReduceFlow("counts", {
+  cloud,
+  format: "jsonl",
+  mapper: countsCode,
+  combiner: countsCode,
+  reducer: countsCode,
+  partitions: 2,
+});
+
+const wordsCode = code<typeof import("./words.ts")>(new URL("./words.ts", import.meta.url));
+/** How often each word is in texts. */
+export const words = new MapReduceFlow("words", {
+  cloud,
+  suffixes: [".txt", ".txt.gz"],
+  mapper: wordsCode,
+  combiner: wordsCode,
+  reducer: wordsCode,
+  shardSize: "1 MB",
+  partitions: 3,
+});
+
+const sessionsCode = code<typeof import("./sessions.ts")>(new URL("./sessions.ts", import.meta.url));
+/** When users came and went, from access logs as CSV with the columns `user`, `time` and `path`. */
+export const sessions = new MapReduceFlow("sessions", {
+  cloud,
+  format: { csv: {} },
+  mapper: sessionsCode,
+  reducer: sessionsCode,
+  skips: 10,
+  shardSize: "256 KB",
+  partitions: 2,
+});
+
+export const millrace = cloud.output;
