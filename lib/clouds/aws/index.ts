@@ -13,6 +13,7 @@ import { type AwsSettings, partitionOf, Site } from "./deploy/shared.ts";
 import { table } from "./deploy/table.ts";
 import { task } from "./deploy/task.ts";
 import { volume } from "./deploy/volume.ts";
+import { workflow } from "./deploy/workflow.ts";
 import { support } from "./support.ts";
 
 export type { EndpointService, ExistingNetwork } from "./deploy/network.ts";
@@ -54,9 +55,7 @@ export function aws(settings: AwsSettings, opts?: ComponentResourceOptions): Clo
         volume: (scope, plan) => volume(site, scope, plan),
         table: (scope, plan) => table(site, scope, plan),
         monitor: (scope, plan) => monitor(site, scope, plan),
-        workflow: ({ name }) => {
-          throw new Error(`${name}: the check refuses workflows here`);
-        },
+        workflow: (scope, plan) => workflow(site, scope, plan),
       },
     },
     { region, ...(account !== undefined && { account }) },

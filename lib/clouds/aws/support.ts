@@ -47,7 +47,11 @@ const MILLRACE = { source: "Millrace's core, the same on every cloud", verified:
 const kept = { level: "native", how: "Pulumi's retainOnDelete" } as const;
 const reused = { level: "native", how: "used by its name, never changed" } as const;
 
-const NO_WORKFLOWS = { source: "Millrace", verified: "documentation only" };
+const FLOW = {
+  source: `${DOCS}/step-functions/latest/dg/service-quotas.html`,
+  verified:
+    "asl-validator 4.0.0, every definition run by aws-local-stepfunctions 3.0.0, executions in moto; distributed maps and redrive by documentation only; not run against the service",
+};
 
 /** AWS: Lambda and Step Functions, with Fargate for what takes longer than Lambda allows. */
 export const support: Support = {
@@ -276,12 +280,23 @@ export const support: Support = {
       },
     },
     workflow: {
-      level: "refused",
-      how: "Millrace does not build workflows here yet",
-      ...NO_WORKFLOWS,
+      level: "native",
+      how: "a Standard state machine of Step Functions",
+      ...FLOW,
       options: {
-        definition: { level: "refused", how: "Millrace does not build workflows here yet", ...NO_WORKFLOWS },
-        timeout: { level: "refused", how: "Millrace does not build workflows here yet", ...NO_WORKFLOWS },
+        definition: {
+          level: "added",
+          how: "compiled to Amazon States Language: functions that Lambda runs, tasks through their own admission, maps of more than 40 items as distributed ones, up to 10,000; steps bound the time of calls and callbacks, not of what is made of steps; at most 25,000 events and 256 KiB from step to step, and an answer of 192 KiB",
+          ...FLOW,
+        },
+        timeout: {
+          level: "native",
+          how: "the state machine's TimeoutSeconds",
+          ...FLOW,
+          min: 1,
+          max: 365 * DAY,
+          step: 1,
+        },
       },
     },
   },

@@ -101,7 +101,7 @@ export async function execute(
       }
     };
     runs.set(id, ended());
-    return { status: "succeeded", output: { state: "running", looks: 1, seconds: 1 } };
+    return { status: "succeeded", output: { state: "waiting", looks: 1, seconds: 1 } };
   };
   const states = tasksIn(definition);
   const handlers = Object.fromEntries(

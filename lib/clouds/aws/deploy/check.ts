@@ -3,6 +3,7 @@ import type { Part } from "../../../parts/part.ts";
 import type { FunctionPlan, MonitorPlan, PartKind, PartPlan, QueuePlan, SourcePlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { formatBytes } from "../../../shared/size.ts";
+import { checkWorkflow } from "./check-workflow.ts";
 import type { EndpointService } from "./network.ts";
 import type { AwsSettings } from "./shared.ts";
 import { checkPrograms, isContained } from "./sidecar.ts";
@@ -39,6 +40,8 @@ function checkPart(settings: AwsSettings, plan: PartPlan, find: Find): readonly 
       return checkMonitor(settings, plan, find);
     case "volume":
       return checkVolume(settings, plan.name, plan.existing);
+    case "workflow":
+      return checkWorkflow(plan, find);
     default:
       return [];
   }
@@ -168,6 +171,7 @@ const NEEDS: Readonly<Partial<Record<PartKind, readonly EndpointService[]>>> = {
   secret: ["secretsmanager"],
   function: ["lambda"],
   task: ["states", "lambda", "sqs"],
+  workflow: ["states"],
 };
 
 /** A function that mounts a volume is in a network, and takes nothing out of it for granted. */
@@ -331,6 +335,8 @@ function addressBytes(plan: PartPlan | undefined): number {
       const destinations = [...onSuccess, ...onFailure].reduce((sum, one) => sum + 3 * one.name.length + 200, 0);
       return 2 * JSON.stringify(rest).length + destinations + 900;
     }
+    case "workflow":
+      return name + 80 + 80 + 80 + plan.stem.length + 140;
     default:
       return name + 64 + 90;
   }

@@ -36,6 +36,7 @@ export const PORTS: Readonly<Partial<Record<PartKind, string>>> = {
   volume: "volume",
   function: "function",
   task: "task",
+  workflow: "workflow",
 };
 
 /** The module that speaks with a part: an image is beside its caller. */

@@ -807,7 +807,7 @@ class FlowCompiler {
     return this.#fill(`${name}: question`, { input }, Object.fromEntries([address]), around, { label: name }, write);
   }
 
-  #answered({ name, timeout, attempts }: CallbackStep, asked: string): object {
+  #answered({ name, timeout }: CallbackStep, asked: string): object {
     const states: States = {};
     const failure = this.#failing(states, `${name}: fail`);
     const row = {
@@ -820,29 +820,27 @@ class FlowCompiler {
       ResultPath: failure.path,
       Next: failure.label(),
     });
-    const forgotten = this.#label(`${name}: forget`);
-    // The next attempt asks anew.
-    if (attempts > 1) {
-      states[forgotten] = {
-        Type: "Task",
-        Resource: "arn:aws:states:::dynamodb:deleteItem",
-        Parameters: row,
-        ResultPath: null,
-        Retry: [AGAIN],
-        Next: wrong,
-      };
-    }
     const which = this.#label(`${name}: answered`);
     states[which] = {
       Type: "Choice",
       Choices: [{ Variable: "$.answer.said.status", StringEquals: "succeeded", Next: output }],
-      Default: attempts > 1 ? forgotten : wrong,
+      Default: wrong,
     };
     const read = this.#pass(states, `${name}: read`, {
       Parameters: { "said.$": "States.StringToJson($.answer.text)" },
       ResultPath: "$.answer",
       Next: which,
     });
+    // Whoever asks again under this address asks anew.
+    const forgotten = this.#label(`${name}: forget`);
+    states[forgotten] = {
+      Type: "Task",
+      Resource: "arn:aws:states:::dynamodb:deleteItem",
+      Parameters: row,
+      ResultPath: null,
+      Retry: [AGAIN],
+      Next: read,
+    };
     const early = this.#label(`${name}: early`);
     states[early] = {
       Type: "Task",
@@ -851,7 +849,7 @@ class FlowCompiler {
       ResultSelector: { "text.$": "$.Item.answer.S" },
       ResultPath: "$.answer",
       Retry: [AGAIN],
-      Next: read,
+      Next: forgotten,
     };
     const waits = this.#label(`${name}: answer`);
     states[waits] = {
@@ -859,10 +857,10 @@ class FlowCompiler {
       Resource: "arn:aws:states:::aws-sdk:dynamodb:updateItem.waitForTaskToken",
       Parameters: {
         ...row,
-        UpdateExpression: "SET #token = :token",
-        ConditionExpression: "attribute_not_exists(#answer)",
-        ExpressionAttributeNames: { "#token": "token", "#answer": "answer" },
-        ExpressionAttributeValues: { ":token": { "S.$": "$$.Task.Token" } },
+        UpdateExpression: "SET #token = :token REMOVE #answer, #told",
+        ConditionExpression: "attribute_not_exists(#answer) OR #told = :yes",
+        ExpressionAttributeNames: { "#token": "token", "#answer": "answer", "#told": "told" },
+        ExpressionAttributeValues: { ":token": { "S.$": "$$.Task.Token" }, ":yes": { BOOL: true } },
       },
       ResultSelector: { "said.$": "$" },
       ResultPath: "$.answer",
@@ -1081,9 +1079,11 @@ function retriesOf({ attempts, backoff: { first, factor, longest } }: Tries): re
   ];
 }
 
-/** Its path, for whoever reads a run's history: numbers of items and rounds are in `[]`. */
+/** Its path, for whoever reads a run's history: where the numbers of items and rounds lie is in brackets. */
 const placed = (name: string, { place }: Around): object => ({
-  Comment: [...place.map((piece) => (typeof piece === "string" ? piece : "")), name].join(""),
+  Comment: [...place.map((piece) => (typeof piece === "string" ? piece : piece.number.slice("$.".length))), name].join(
+    "",
+  ),
 });
 
 const catching = (failure: Handler): object => {

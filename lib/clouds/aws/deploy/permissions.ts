@@ -1,7 +1,7 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
-import type { Action, LinkPlan, PartKind, TaskPlan } from "../../../parts/plan.ts";
+import type { Action, LinkPlan, PartKind, TaskPlan, WorkflowPlan } from "../../../parts/plan.ts";
 import type { NameRule } from "../../../shared/name.ts";
 import type { Site } from "./shared.ts";
 
@@ -54,10 +54,22 @@ export const IAM_ACTIONS = {
     "states:DescribeExecution",
     "states:StopExecution",
   ],
-  "workflow.start": [],
-  "workflow.read": [],
-  "workflow.control": [],
-  "workflow.answer": [],
+  // A start may find that the run is there already.
+  "workflow.start": ["states:StartExecution", "states:DescribeExecution"],
+  "workflow.read": [
+    "states:DescribeExecution",
+    "states:ListExecutions",
+    "states:GetExecutionHistory",
+    "states:DescribeStateMachineForExecution",
+  ],
+  // It comes with `workflow.read`.
+  "workflow.control": ["states:StopExecution", "states:RedriveExecution"],
+  "workflow.answer": [
+    "states:DescribeExecution",
+    "dynamodb:UpdateItem",
+    "states:SendTaskSuccess",
+    "states:SendTaskFailure",
+  ],
 } as const satisfies Record<Action, readonly string[]>;
 
 /** Calls that know nothing but all resources, each with the page that says so. */
@@ -104,11 +116,12 @@ export const linkGrants = (site: Site, scope: Scope, links: readonly LinkPlan[])
     const plan = scope.plan(part);
     // What is beside its caller is reached without anybody's leave.
     if (plan.kind === "function" && plan.program && "image" in plan.program) return [];
-    return verbsOf(actions).map((verb) =>
-      plan.kind === "task"
-        ? { actions: [verb], resources: taskResources(site, scope, plan, verb) }
-        : partGrant(site, scope, part, plan.kind, verb),
-    );
+    return verbsOf(actions).map((verb) => {
+      if (plan.kind === "task") return { actions: [verb], resources: taskResources(site, scope, plan, verb) };
+      return plan.kind === "workflow"
+        ? workflowGrant(site, scope, plan, verb)
+        : partGrant(site, scope, part, plan.kind, verb);
+    });
   });
 
 /** What a worker and a keeper may do for their task: find and change its rows, start, end and tell of runs. */
@@ -132,9 +145,9 @@ export const logGrant = (group: aws.cloudwatch.LogGroup): Grant => ({
 export const functionArn = (site: Site, name: pulumi.Input<string>): pulumi.Output<string> =>
   site.arn("lambda", pulumi.interpolate`function:${name}`);
 
-/** Of the task's state machine, built or not. */
-export const machineArn = (site: Site, scope: Scope, task: TaskPlan): pulumi.Output<string> =>
-  site.arn("states", `stateMachine:${machineName(scope, task)}`);
+/** Of the state machine of a task or a workflow, built or not. */
+export const machineArn = (site: Site, scope: Scope, plan: TaskPlan | WorkflowPlan): pulumi.Output<string> =>
+  site.arn("states", `stateMachine:${machineName(scope, plan)}`);
 
 /**
  * A role of one service with exactly these permissions. Its ARN is known once they are attached: nobody uses the role
@@ -248,6 +261,37 @@ function taskResources(site: Site, scope: Scope, task: TaskPlan, verb: string): 
   }
 }
 
+/** A workflow's state machine and its executions, by name as the machine calls functions that may be linked to it. */
+function workflowGrant(site: Site, scope: Scope, workflow: WorkflowPlan, verb: string): Grant {
+  if (verb.startsWith("dynamodb:")) return callbackGrant(site, workflow, [verb]);
+  return {
+    actions: [verb],
+    resources: [OF_MACHINE.has(verb) ? machineArn(site, scope, workflow) : executionsArn(site, scope, workflow)],
+  };
+}
+
+/** https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html */
+const OF_MACHINE: ReadonlySet<string> = new Set([
+  "states:StartExecution",
+  "states:ListExecutions",
+  "states:SendTaskSuccess",
+  "states:SendTaskFailure",
+]);
+
+/** Of a state machine. */
+export const executionsArn = (site: Site, scope: Scope, plan: TaskPlan | WorkflowPlan): pulumi.Output<string> =>
+  site.arn("states", `execution:${machineName(scope, plan)}:*`);
+
+/** The rows of the task table with what a workflow's callbacks wait for. */
+export const callbackPartition = ({ stem }: WorkflowPlan): string => `workflow/${stem}`;
+
+/** Of these rows alone. https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html */
+export const callbackGrant = (site: Site, workflow: WorkflowPlan, actions: readonly string[]): Grant => ({
+  actions,
+  resources: [site.arn("dynamodb", pulumi.interpolate`table/${site.taskTable}`)],
+  condition: { "ForAllValues:StringEquals": { "dynamodb:LeadingKeys": callbackPartition(workflow) } },
+});
+
 /** https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html */
 export const FUNCTION_NAME: NameRule = { max: 64, allowed: /[A-Za-z0-9_-]/ };
 /** https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html */
@@ -259,5 +303,6 @@ const MACHINE_NAME: NameRule = { max: 80, allowed: /[A-Za-z0-9_-]/ };
 export const keeperName = (scope: Scope, task: TaskPlan): string =>
   scope.physicalName(FUNCTION_NAME, task.name, "keep");
 
-/** The state machine of a task. */
-export const machineName = (scope: Scope, task: TaskPlan): string => scope.physicalName(MACHINE_NAME, task.name);
+/** The state machine of a task or a workflow. */
+export const machineName = (scope: Scope, { name }: TaskPlan | WorkflowPlan): string =>
+  scope.physicalName(MACHINE_NAME, name);

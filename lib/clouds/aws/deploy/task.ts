@@ -103,7 +103,7 @@ function definitionOf(site: Site, scope: Scope, plan: TaskPlan, worker: string):
 }
 
 /** Services have the ARNs of the region's own partition. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html */
-const written = ({ partition }: Site, definition: object): string =>
+export const written = ({ partition }: Site, definition: object): string =>
   JSON.stringify(definition).replaceAll('"arn:aws:states:::', `"arn:${partition}:states:::`);
 
 function keeperOf(site: Site, scope: Scope, plan: TaskPlan, address: pulumi.Output<LinkAddress>): Built {
