@@ -71,7 +71,7 @@ function workshop() {
     },
     /** Resolves once that happened for the given time. */
     async hears(type: DevEvent["type"], times: number) {
-      await expect.poll(() => events.filter((event) => event.type === type).length, { timeout: 10_000 }).toBe(times);
+      await expect.poll(() => events.filter((event) => event.type === type).length, { timeout: 20_000 }).toBe(times);
       return events.filter((event) => event.type === type).at(-1)!;
     },
   };
@@ -109,7 +109,7 @@ test("saved code runs from the next call on; what runs finishes on the old; brok
   expect(await hears("edit.refused", 2)).toMatchObject({ message: expect.stringContaining("saying.ts") });
   save("work.ts", work("four"));
   save("saying.ts", 'export const saying = "the hook";');
-  await expect.poll(() => run(`e${events.length}`), { timeout: 10_000 }).toBe('"work four"');
+  await expect.poll(() => run(`e${events.length}`), { timeout: 20_000 }).toBe('"work four"');
   await run("f");
   await expect.poll(told).toContain("f the hook two");
 });
@@ -191,7 +191,7 @@ test("a file that a refused edit asks for is waited for, and watched while it is
   );
   expect(await hears("edit.refused", 1)).toMatchObject({ problems: [{ message: "there is no such file" }] });
   save("more.ts", "export const = 1;");
-  await expect.poll(() => JSON.stringify(events.at(-1)), { timeout: 10_000 }).toMatch(/more\.ts:1:14/);
+  await expect.poll(() => JSON.stringify(events.at(-1)), { timeout: 20_000 }).toMatch(/more\.ts:1:14/);
   save("more.ts", work("more"));
   await hears("code.changed", 1);
   await host.tasks.submit("more", {}, { id: "a" });

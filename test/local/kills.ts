@@ -57,7 +57,7 @@ export async function killAndFinish({ kills, seed, videos, longest }: KillOption
     await dev.end("SIGKILL");
     await uploading.catch(() => {});
   }
-  await expect.poll(() => processesOf(folder), { timeout: 10_000 }).toEqual([]);
+  await expect.poll(() => processesOf(folder), { timeout: 30_000 }).toEqual([]);
 
   const dev = startDevProcess(stage);
   onTestFinished(() => void dev.child.kill("SIGKILL"));
@@ -83,7 +83,7 @@ export async function killAndFinish({ kills, seed, videos, longest }: KillOption
     made.push(...(await checkOutputs(dev.client, found[0]!, videos[index]!)));
   }
   expect([...(await keys(dev.client))].sort()).toEqual(made.sort());
-  await expect.poll(() => new Set(notes().map(({ run }) => run)).size, { timeout: 20_000 }).toBe(ended.length);
+  await expect.poll(() => new Set(notes().map(({ run }) => run)).size, { timeout: 60_000 }).toBe(ended.length);
   await checkTold(await envelopes(dev.client, DONE), ended, "succeeded");
   await checkTold(await envelopes(dev.client, FAILURES), ended, "failed");
   for (const { id, status } of ended) {

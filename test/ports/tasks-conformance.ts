@@ -340,10 +340,10 @@ async function collect(lines: AsyncIterable<TaskLogLine>): Promise<TaskLogLine[]
 
 /** What the question answers, once it answers something. */
 async function eventually<Answer>(question: () => Promise<Answer | undefined>): Promise<Answer> {
-  for (let asked = 0; asked < 1000; asked += 1) {
+  for (let asked = 0; asked < 4000; asked += 1) {
     const answer = await question();
     if (answer !== undefined) return answer;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  throw new Error("it did not come to that within 10 seconds");
+  throw new Error("it did not come to that within 40 seconds");
 }

@@ -8,6 +8,7 @@ export default defineConfig({
     include: ["test/real/**/*.test.ts", "test/handlers/video/**/*.test.ts"],
     testTimeout: 120_000,
     hookTimeout: 300_000,
+    expect: { poll: { timeout: 20_000 } },
     pool: "forks",
     maxWorkers: 3, // they wait for four tenths of their time: for servers, leases, the engine
     sequence: {
