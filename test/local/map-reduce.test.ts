@@ -167,3 +167,18 @@ test("after kill -9 of everything, in any step, the run goes on and comes to the
     await dev.end("SIGKILL");
   }
 }, 90_000);
+
+test("in Python: what is printed is no answer, and a record that fails or kills the worker is left out", async () => {
+  const program = fileURLToPath(new URL("./programs/map-reduce-stack.ts", import.meta.url));
+  await using cloud = await startLocal({ program, project });
+  const { text, counts } = texts(6, 2000);
+  const lines = text.split("\n");
+  await cloud.buckets
+    .bucket("python-input")
+    .put("a.txt", [...lines.slice(0, 500), "raise", ...lines.slice(500)].join("\n"));
+  await cloud.buckets.bucket("python-input").put("b.txt", "one two\ndie\none");
+  const { run, output } = await runOf(cloud, "python", "run");
+  expect(run).toMatchObject({ status: "succeeded" });
+  expect(output).toMatchObject({ records: 2002, skipped: 2 });
+  expect(recordOf(await pairsOf(cloud, "python", "run"))).toEqual(together(counts, { one: 2, two: 1 }));
+}, 60_000);
