@@ -2,6 +2,7 @@ import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import type { Handlers } from "../handlers/index.ts";
 import type { Transferred } from "../handlers/transfer/commit.ts";
 import type { Overwrites, TransferRequest, TransferSettings } from "../handlers/transfer/settings.ts";
+import type { GivenUp } from "../handlers/transfer/state.ts";
 import type { PayloadOf, ResultOf } from "../parts/function.ts";
 import {
   type AlarmArgs,
@@ -184,7 +185,21 @@ function flowOf(
     );
   };
   flow.forEach("groups", groups, work, { atMost: workers, concurrency: workers });
-  return flow.function("commit", commit, { run }, tries);
+  const { outcome, message, objects, bytes, kept } = flow.function("commit", commit, { run }, tries);
+  const failure = (name: string, kind: GivenUp) => ({
+    if: is(outcome, kind),
+    do: (failed: Flow): Given<Transferred> => failed.fail(name, kind, message),
+  });
+  return flow.choice<Transferred>(
+    "outcome",
+    [
+      failure("changed", "conflict"),
+      failure("gone", "not-found"),
+      failure("refused", "bad-input"),
+      failure("damaged", "failed"),
+    ],
+    () => ({ objects, bytes, kept }),
+  );
 }
 
 /** How workers run. */

@@ -53,7 +53,7 @@ test("the steps carry numbers and the run's id, nothing of the lists", () => {
   expect(definition).toMatchInlineSnapshot(`
     {
       "output": {
-        "$": "step:commit",
+        "$": "step:outcome",
       },
       "steps": [
         {
@@ -169,6 +169,155 @@ test("the steps carry numbers and the run's id, nothing of the lists", () => {
           },
           "name": "commit",
           "type": "function",
+        },
+        {
+          "name": "outcome",
+          "options": [
+            {
+              "block": {
+                "output": {
+                  "$": "step:changed",
+                },
+                "steps": [
+                  {
+                    "kind": "conflict",
+                    "message": {
+                      "$": "step:commit",
+                      "at": [
+                        "message",
+                      ],
+                    },
+                    "name": "changed",
+                    "type": "fail",
+                  },
+                ],
+              },
+              "if": {
+                "left": {
+                  "$": "step:commit",
+                  "at": [
+                    "outcome",
+                  ],
+                },
+                "op": "equals",
+                "right": "conflict",
+              },
+            },
+            {
+              "block": {
+                "output": {
+                  "$": "step:gone",
+                },
+                "steps": [
+                  {
+                    "kind": "not-found",
+                    "message": {
+                      "$": "step:commit",
+                      "at": [
+                        "message",
+                      ],
+                    },
+                    "name": "gone",
+                    "type": "fail",
+                  },
+                ],
+              },
+              "if": {
+                "left": {
+                  "$": "step:commit",
+                  "at": [
+                    "outcome",
+                  ],
+                },
+                "op": "equals",
+                "right": "not-found",
+              },
+            },
+            {
+              "block": {
+                "output": {
+                  "$": "step:refused",
+                },
+                "steps": [
+                  {
+                    "kind": "bad-input",
+                    "message": {
+                      "$": "step:commit",
+                      "at": [
+                        "message",
+                      ],
+                    },
+                    "name": "refused",
+                    "type": "fail",
+                  },
+                ],
+              },
+              "if": {
+                "left": {
+                  "$": "step:commit",
+                  "at": [
+                    "outcome",
+                  ],
+                },
+                "op": "equals",
+                "right": "bad-input",
+              },
+            },
+            {
+              "block": {
+                "output": {
+                  "$": "step:damaged",
+                },
+                "steps": [
+                  {
+                    "kind": "failed",
+                    "message": {
+                      "$": "step:commit",
+                      "at": [
+                        "message",
+                      ],
+                    },
+                    "name": "damaged",
+                    "type": "fail",
+                  },
+                ],
+              },
+              "if": {
+                "left": {
+                  "$": "step:commit",
+                  "at": [
+                    "outcome",
+                  ],
+                },
+                "op": "equals",
+                "right": "failed",
+              },
+            },
+          ],
+          "otherwise": {
+            "output": {
+              "bytes": {
+                "$": "step:commit",
+                "at": [
+                  "bytes",
+                ],
+              },
+              "kept": {
+                "$": "step:commit",
+                "at": [
+                  "kept",
+                ],
+              },
+              "objects": {
+                "$": "step:commit",
+                "at": [
+                  "objects",
+                ],
+              },
+            },
+            "steps": [],
+          },
+          "type": "choice",
         },
       ],
     }

@@ -7,12 +7,27 @@ import { atOnce } from "./at-once.ts";
 import { sizeOf } from "./copy.ts";
 import type { TransferLinks, TransferSettings } from "./settings.ts";
 import { checkSource } from "./small.ts";
-import { isCopyOf, type LargeObject, type ObjectFailure, type TransferPlan, TransferState } from "./state.ts";
+import {
+  type GivenUp,
+  isCopyOf,
+  type LargeObject,
+  type ObjectFailure,
+  type TransferPlan,
+  TransferState,
+} from "./state.ts";
 import { givenUp, tried } from "./tries.ts";
 
 export interface CommitInput {
   /** The workflow's run. */
   readonly run: string;
+}
+
+/** What a transfer came to, and whether all went well: what no other try helps is answered, so that none is made. */
+export interface Committed extends Transferred {
+  /** The kind of the first failure, when objects were given up; the others have been copied all the same. */
+  readonly outcome: "copied" | GivenUp;
+  /** What was given up and why; empty if all went well. */
+  readonly message: string;
 }
 
 /** What a transfer came to. */
@@ -31,12 +46,8 @@ const AT_ONCE = 8;
 /** Failures an error names; all of them lie in the state bucket. */
 const NAMED = 5;
 
-/**
- * Verifies every large object by what the stores say of its pieces, and completes it; aborts what was given up.
- *
- * @throws the kind of the first failure, when objects were given up; the others have been copied all the same
- */
-export const handler: Handler<FunctionInvoked<CommitInput>, TransferLinks, TransferSettings, Transferred> = async (
+/** Verifies every large object by what the stores say of its pieces, and completes it; aborts what was given up. */
+export const handler: Handler<FunctionInvoked<CommitInput>, TransferLinks, TransferSettings, Committed> = async (
   { payload: { run } },
   world,
 ) => {
@@ -55,9 +66,8 @@ export const handler: Handler<FunctionInvoked<CommitInput>, TransferLinks, Trans
       else if (outcome !== "lost") failures.push(outcome);
     }
   }
-  if (failures.length > 0) throw await failed(state, failures);
   const kept = reports.reduce((sum, report) => sum + report.kept, plan.kept);
-  return { objects: copied, bytes, kept };
+  return { objects: copied, bytes, kept, ...(await outcomeOf(state, failures)) };
 };
 
 async function* inPages(objects: AsyncIterable<LargeObject>): AsyncGenerator<readonly LargeObject[], undefined> {
@@ -73,16 +83,18 @@ async function* inPages(objects: AsyncIterable<LargeObject>): AsyncGenerator<rea
 
 const PAGE = 100;
 
-async function failed(state: TransferState, failures: readonly ObjectFailure[]): Promise<MillraceError> {
+async function outcomeOf(
+  state: TransferState,
+  failures: readonly ObjectFailure[],
+): Promise<Pick<Committed, "outcome" | "message">> {
+  if (failures.length === 0) return { outcome: "copied", message: "" };
   // An object whose pieces several workers had is one failure.
   const distinct = [...new Map(failures.map((failure) => [failure.target, failure])).values()];
   await state.putFailures(distinct);
   const named = distinct.slice(0, NAMED).map(({ message }) => message);
   const more = distinct.length > NAMED ? `; and ${distinct.length - NAMED} more, in ${state.failuresKey()}` : "";
-  return new MillraceError(
-    distinct[0]!.kind,
-    `${distinct.length} ${distinct.length === 1 ? "object was" : "objects were"} not copied: ${named.join("; ")}${more}`,
-  );
+  const count = `${distinct.length} ${distinct.length === 1 ? "object was" : "objects were"}`;
+  return { outcome: distinct[0]!.kind, message: `${count} not copied: ${named.join("; ")}${more}` };
 }
 
 /** Completes a large object, or aborts its upload. */

@@ -50,9 +50,12 @@ export interface TransferPlan {
 export interface ObjectFailure {
   readonly key: string;
   readonly target: string;
-  readonly kind: MillraceError["kind"];
+  readonly kind: GivenUp;
   readonly message: string;
 }
+
+/** Kinds of what no other try brings about. */
+export type GivenUp = "conflict" | "not-found" | "bad-input" | "failed";
 
 /** What became of one worker's small objects, and what it gave up. */
 export interface GroupReport {

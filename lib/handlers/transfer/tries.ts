@@ -6,12 +6,15 @@ import type { ObjectFailure } from "./state.ts";
 const TRIES = 4;
 
 /** What no other try brings about: the object is given up, and the others go on. */
-export function givenUp({ key, target }: { readonly key: string; readonly target: string }, error: unknown) {
-  if (!(error instanceof MillraceError) || !LOST.includes(error.kind)) return undefined;
-  return { key, target, kind: error.kind, message: error.message } satisfies ObjectFailure;
+export function givenUp(
+  { key, target }: { readonly key: string; readonly target: string },
+  error: unknown,
+): ObjectFailure | undefined {
+  const kind = error instanceof MillraceError && LOST.find((lost) => lost === error.kind);
+  return kind ? { key, target, kind, message: (error as MillraceError).message } : undefined;
 }
 
-const LOST: readonly MillraceError["kind"][] = ["conflict", "not-found", "bad-input"];
+const LOST = ["conflict", "not-found", "bad-input"] as const;
 
 /** Lines break, and what came may not be what was sent: another try, a little later each time. */
 export async function tried<Result>(

@@ -9,6 +9,7 @@ import { handler as copy } from "../../../lib/handlers/transfer/copy.ts";
 import { handler as plan } from "../../../lib/handlers/transfer/plan.ts";
 import type { TransferLinks, TransferRequest, TransferSettings } from "../../../lib/handlers/transfer/settings.ts";
 import { type Clock, systemClock } from "../../../lib/runtime/clock.ts";
+import { MillraceError } from "../../../lib/runtime/errors.ts";
 import type { Context, Handler } from "../../../lib/runtime/handler.ts";
 import type { BucketReader, BucketUploader, BucketWriter } from "../../../lib/runtime/ports.ts";
 import { bucketPlan } from "../../clouds/local/plans.ts";
@@ -64,7 +65,7 @@ export interface TransferOptions {
   readonly before?: (step: "plan" | "copy" | "commit") => unknown;
 }
 
-/** The workflow, in its simplest form: a step that fails fails the run. */
+/** The workflow, in its simplest form: a step that fails, or answers a failure, fails the run. */
 const transferOf =
   (links: TransferLinks, settings: TransferSettings, messages: string[]) =>
   async (request: TransferRequest, options: TransferOptions = {}): Promise<Transferred> => {
@@ -88,7 +89,9 @@ const transferOf =
       }),
     );
     await before("commit");
-    return call(commit, { run });
+    const { outcome, message, ...transferred } = await call(commit, { run });
+    if (outcome !== "copied") throw new MillraceError(outcome, message);
+    return transferred;
   };
 
 function contextOf(
