@@ -136,9 +136,54 @@ test.each([
   [{ accepts: ["wmv"] }, /videos\.accepts\[0\]: there is no such format/],
   [{ suffixes: ["mp4"] }, /videos\.suffixes\[0\]: an ending begins with a dot/],
   [{ prefix: "/in" }, /videos\.prefix: a prefix of keys has no slash/],
+  [
+    { slices: { over: "much", atMost: 0, length: "0 seconds", lenght: "1 minute" } },
+    /slices\.lenght: there is no such option\n.*slices\.over: a size is .*\n.*slices\.length: must be longer than zero.*\n.*slices\.atMost: a whole number/,
+  ],
+  [{ slices: "sometimes" }, /videos\.slices: .*allowed: such as \{ over: "1 GB" \}, or "always", or "never"/],
   [{ outputPrefix: "a/../b/" }, /videos\.outputPrefix: a prefix of keys/],
 ])("%j is refused, in words", (args, words) => {
   expect(refused(args)).toMatch(words);
+});
+
+test("with slices, what starts runs may start a workflow, whose steps touch the work bucket and end in the task's run", () => {
+  const { cloud, videos } = declare({ formats: ["mp4", "jpeg"], slices: { over: "100 MB", length: "30 seconds" } });
+
+  const dispatcher = functionPlan(cloud, "videos-dispatch");
+  expect(dispatcher.sources.map(({ type }) => type)).toEqual(["bucket.created", "queue.received"]);
+  expect(functionPlan(cloud, "videos-transcode-dispatch").sources).toEqual([]);
+  expect(dispatcher.links).toEqual({
+    uploads: { part: "videos-uploads", actions: ["bucket.read"] },
+    task: { part: "videos-transcode", actions: ["task.submit"] },
+    sliced: { part: "videos-sliced", actions: ["workflow.start"] },
+  });
+  expect(dispatcher.settings.slices).toEqual({ over: 100 * 2 ** 20 });
+  expect(functionPlan(cloud, "videos-plan").settings).toMatchObject({ cut: { length: 30, atMost: 40 } });
+  expect(functionPlan(cloud, "videos-slice")).toMatchObject({
+    links: {
+      uploads: { part: "videos-uploads", actions: ["bucket.read"] },
+      work: { part: "videos-work", actions: ["bucket.read", "bucket.write"] },
+    },
+    ...{ tools: ["ffmpeg", "ffprobe"], timeout: 900, memory: 4 * 2 ** 30, cpu: 2 },
+  });
+  expect(functionPlan(cloud, "videos-clean").links).toEqual({
+    work: { part: "videos-work", actions: ["bucket.read", "bucket.remove"] },
+  });
+  expect(functionPlan(cloud, "videos-transcode-work").links.work).toEqual({
+    ...{ part: "videos-work", actions: ["bucket.read"] },
+  });
+  const { steps } = videos.sliced!.plan.definition;
+  expect(steps.map(({ type, name }) => `${type} ${name}`)).toEqual(["parallel slices", "task join", "function clean"]);
+  expect(steps[1]).toMatchObject({ task: "videos-transcode", id: { $: "input", at: ["id"] } });
+});
+
+test("without slices there is nothing of them, on any cloud", () => {
+  for (const args of [{}, { slices: "never" }] as const) {
+    const { cloud, videos } = declare(args);
+    expect(videos.sliced).toBeUndefined();
+    expect([...cloud.parts.values()].filter(({ kind }) => kind === "workflow")).toEqual([]);
+    expect([...cloud.parts.keys()]).not.toContain("videos-work");
+  }
 });
 
 test("all that is wrong is said in one error", () => {

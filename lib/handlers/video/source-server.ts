@@ -15,9 +15,6 @@ export interface SourceServer {
   readonly size: number;
   /** Bytes from there on. */
   read(first: number, length: number): Promise<Uint8Array>;
-  /** @throws what kept a program from reading the object: it took that for the object's end */
-  check(): void;
-  close(): Promise<void>;
 }
 
 /** What is fetched at a time. Programs that hop over what they don't want stay within such a piece most of the time. */
@@ -25,12 +22,17 @@ const PIECE = 8 * 2 ** 20;
 const PIECES_KEPT = 4;
 
 /**
- * Serves one object to programs of this machine, under a path that nobody else knows.
+ * Serves one object to programs of this machine while some work lasts, under a path that nobody else knows.
  *
  * @param etag content other than this is refused
- * @throws `not-found`, or `bad-input` for other content
+ * @throws `not-found`, or `bad-input` for other content; what kept a program from reading the object, which took that for
+ * the object's end or for a fault of its own; else what the work throws
  */
-export async function serveSource(object: string, etag: string | undefined, uploads: BucketReader) {
+export async function withSource<Result>(
+  { object, etag }: { readonly object: string; readonly etag?: string },
+  uploads: BucketReader,
+  work: (server: SourceServer) => Promise<Result>,
+): Promise<Result> {
   const info = await uploads.head(object);
   if (!info) throw explainSource(new MillraceError("not-found", "there is no such object"), uploads.bucket);
   if (etag !== undefined && info.etag !== etag) throw explainSource(new MillraceError("conflict", ""), uploads.bucket);
@@ -46,19 +48,21 @@ export async function serveSource(object: string, etag: string | undefined, uplo
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  return {
-    input: fromServer(`http://127.0.0.1:${port}${path}`),
-    ...{ etag: info.etag, size: info.size },
-    read: (first, length) => pieces.bytes(first, length),
-    check() {
-      if (failure !== undefined) throw explainSource(failure, uploads.bucket);
-    },
-    async close() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, "close");
-    },
-  } satisfies SourceServer;
+  try {
+    const input = fromServer(`http://127.0.0.1:${port}${path}`);
+    const read: SourceServer["read"] = (first, length) => pieces.bytes(first, length);
+    const result = await work({ input, etag: info.etag, size: info.size, read }).catch((error: unknown) => {
+      throw failure ?? error;
+    });
+    if (failure !== undefined) throw failure;
+    return result;
+  } catch (error) {
+    throw explainSource(error, uploads.bucket);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+    await once(server, "close");
+  }
 }
 
 async function respond(

@@ -18,10 +18,10 @@ import { checkKey, outputBase } from "./output-keys.ts";
 import { probe } from "./probe.ts";
 import { type OldTranscodePayload, parseRequest, type TranscodePayload, type TranscodeRequest } from "./request.ts";
 import type { TranscodeSettings } from "./settings.ts";
-import { fetchSlices } from "./slices/join.ts";
+import { fetchSlices, type Slices } from "./slices/join.ts";
 import { UnsoundError, verifyJoined } from "./slices/verify.ts";
 import { type Source, toSource } from "./source.ts";
-import { serveSource } from "./source-server.ts";
+import { withSource } from "./source-server.ts";
 import { toolOf } from "./tool.ts";
 import { verify } from "./verify.ts";
 import { fetchWatermarks } from "./watermarks.ts";
@@ -127,25 +127,32 @@ async function fromSlices(request: TranscodeRequest, context: TranscodeContext):
   await mkdir(folder);
   const slices = await fetchSlices(run.id, run.attempt, folder, links.work);
   if (!slices) return undefined;
-  const { source, size, etag } = slices.manifest;
-  const watermarks = await fetchWatermarks(request.renditions, folder, links.uploads);
-  const server = await serveSource(request.object, etag, links.uploads);
   try {
-    const sliced = slices.of;
-    const plan = encodePlan(request.renditions, { input: server.input, source, watermarks, sliced });
-    await encode(plan, folder, context);
-    server.check();
-    for (const { file, group } of plan.joined)
-      await verifyJoined(file, slices.of(group)!, source.video!.gridRate, probeOptions(folder, context));
-    const outputs = await collect(plan.outputs, request, source, folder, context);
-    return { folder, source: describe(request.object, size, source), outputs };
+    return await joinSlices(request, slices, folder, context);
   } catch (error) {
     if (!(error instanceof UnsoundError)) throw error;
     log.warn(`${request.object} is made in one piece: ${error.message}`);
     return undefined;
-  } finally {
-    await server.close();
   }
+}
+
+async function joinSlices(
+  request: TranscodeRequest,
+  slices: Slices,
+  folder: string,
+  context: TranscodeContext,
+): Promise<Made> {
+  const { source, size } = slices.manifest;
+  const { uploads } = context.links;
+  const watermarks = await fetchWatermarks(request.renditions, folder, uploads);
+  return withSource(slices.manifest, uploads, async ({ input }) => {
+    const plan = encodePlan(request.renditions, { input, source, watermarks, sliced: slices.of });
+    await encode(plan, folder, context);
+    for (const { file, group } of plan.joined)
+      await verifyJoined(file, slices.of(group)!, source.video!.gridRate, probeOptions(folder, context));
+    const outputs = await collect(plan.outputs, request, source, folder, context);
+    return { folder, source: describe(request.object, size, source), outputs };
+  });
 }
 
 /** No part of an object's name becomes a file's: nobody can make it an option, a pattern or a protocol. */

@@ -1,18 +1,25 @@
 import { expect, test } from "vitest";
-import { handler } from "../../../lib/handlers/video/dispatch.ts";
-import type { TranscodeSettings } from "../../../lib/handlers/video/settings.ts";
+import { type DispatchSettings, handler } from "../../../lib/handlers/video/dispatch.ts";
 import { systemClock } from "../../../lib/runtime/clock.ts";
 import { MillraceError } from "../../../lib/runtime/errors.ts";
 import type { SourceEvent } from "../../../lib/runtime/events.ts";
 import type { Task } from "../../../lib/runtime/tasks/task.ts";
+import { RUN_ID, type WorkflowRun } from "../../../lib/runtime/workflows/run.ts";
 import { settingsOf, world } from "./world.ts";
 
 const time = "2026-01-01T00:00:00.000Z";
 
 /** Dispatches events and remembers what was submitted. */
-function dispatcher(settings: TranscodeSettings = settingsOf(["mp4"])) {
+function dispatcher(settings: DispatchSettings = settingsOf(["mp4"])) {
   const { uploads } = world();
   const submitted: { id: string; payload: unknown }[] = [];
+  const started: { id: string; input: unknown }[] = [];
+  const sliced = {
+    async start(id: string, input: unknown) {
+      started.push({ id, input });
+      return { id } as WorkflowRun;
+    },
+  };
   const silent = { debug() {}, info() {}, warn() {}, error() {} };
   const task = {
     async submit(id: string, payload: unknown) {
@@ -22,7 +29,7 @@ function dispatcher(settings: TranscodeSettings = settingsOf(["mp4"])) {
   };
   const dispatch = (event: SourceEvent) =>
     handler(event, {
-      links: { uploads, task },
+      links: { uploads, task, ...(settings.slices && { sliced }) },
       settings,
       code: {},
       run: { id: "run", attempt: 1, deadline: 0, progress() {} },
@@ -38,7 +45,7 @@ function dispatcher(settings: TranscodeSettings = settingsOf(["mp4"])) {
   const message = (body: string, id = "m1") =>
     dispatch({ type: "queue.received", id, queue: "videos-requests", body, attributes: {}, receives: 1, time });
   const call = (payload: unknown) => dispatch({ type: "function.invoked", id: "call", payload, time });
-  return { uploads, submitted, upload, message, call, ids: () => submitted.map(({ id }) => id) };
+  return { uploads, submitted, started, upload, message, call, ids: () => submitted.map(({ id }) => id) };
 }
 
 test("the same upload, however often it is delivered, has one id; other content and settings have others", async () => {
@@ -117,4 +124,29 @@ test("folders' placeholders, watermark images and fonts start nothing", async ()
   expect(d.submitted).toEqual([]);
   await d.upload("in/", "e", 5);
   expect(d.submitted).toHaveLength(1);
+});
+
+test("a large video is started in slices, with the id and payload that its run of the task would have", async () => {
+  const settings = settingsOf(["mp4"]);
+  const d = dispatcher({ ...settings, slices: { over: 100 } });
+  await d.upload("large.mp4", "e1", 101);
+  await d.upload("small.mp4", "e1", 100);
+  const whole = dispatcher(settings);
+  await whole.upload("large.mp4", "e1", 101);
+  const [run] = whole.submitted;
+  expect(d.started).toEqual([{ id: run!.id, input: run }]);
+  expect(run!.id).toMatch(RUN_ID);
+  expect(d.ids()).toHaveLength(1);
+
+  d.uploads.add("asked.mp4", "x".repeat(101));
+  await d.message('{"object":"asked.mp4"}');
+  await d.message('{"object":"asked.mp4","etag":"other"}');
+  await d.message('{"object":"missing.mp4"}');
+  expect(d.started.map(({ input }) => (input as { payload: unknown }).payload).slice(1)).toMatchObject([
+    { object: "asked.mp4" },
+    { object: "asked.mp4", etag: "other" },
+  ]);
+  await d.call({ object: "asked.mp4" });
+  expect(d.started, "a caller gets a run of the task").toHaveLength(3);
+  expect(d.submitted).toHaveLength(3);
 });

@@ -8,7 +8,7 @@ import { explain } from "../explain.ts";
 import { runFfmpeg } from "../ffmpeg.ts";
 import { fromOwn, type InputAddress } from "../input-options.ts";
 import { drawing, framing, type WatermarkFiles } from "../picture-filters.ts";
-import { type SourceServer, serveSource } from "../source-server.ts";
+import { withSource } from "../source-server.ts";
 import { toolOf } from "../tool.ts";
 import { fetchWatermarks } from "../watermarks.ts";
 import {
@@ -68,19 +68,14 @@ async function encode(
   context: EncodeContext,
 ): Promise<readonly number[]> {
   const { log, links } = context;
-  const server = await serveSource(manifest.object, manifest.etag, links.uploads);
-  const work = async (seeks: boolean) => {
-    const args = sliceArgs(manifest, index, { input: server.input, watermarks, seeks });
-    return encodeOnce(args, manifest, index, server, folder, context);
-  };
-  try {
+  return withSource(manifest, links.uploads, async ({ input }) => {
+    const work = (seeks: boolean) =>
+      encodeOnce(sliceArgs(manifest, index, { input, watermarks, seeks }), manifest, index, folder, context);
     const frames = await work(true);
     if (index === 0 || isWhole(frames, manifest, index)) return frames;
     log.warn(`slice ${index} is read from the beginning: it has other frames than its place`, { frames });
-    return await work(false);
-  } finally {
-    await server.close();
-  }
+    return work(false);
+  });
 }
 
 const isWhole = (frames: readonly number[], { slices }: Manifest, index: number): boolean =>
@@ -92,7 +87,6 @@ async function encodeOnce(
   args: readonly string[],
   { slices, source, pictures }: Manifest,
   index: number,
-  server: SourceServer,
   cwd: string,
   { tools, signal, run }: EncodeContext,
 ): Promise<readonly number[]> {
@@ -101,7 +95,6 @@ async function encodeOnce(
     duration: slices[index]!.length / source.video!.gridRate,
     onProgress: (fraction) => run.progress(fraction, `encoding slice ${index + 1} of ${slices.length}`),
   });
-  server.check();
   return countFrames(pictures, cwd, { ffprobe: toolOf(tools, "ffprobe"), signal });
 }
 

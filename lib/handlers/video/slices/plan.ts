@@ -7,7 +7,7 @@ import { type ProbeOptions, probe } from "../probe.ts";
 import { type OldTranscodePayload, parseRequest, type TranscodePayload, type TranscodeRequest } from "../request.ts";
 import type { TranscodeSettings } from "../settings.ts";
 import { toSource } from "../source.ts";
-import { type SourceServer, serveSource } from "../source-server.ts";
+import { type SourceServer, withSource } from "../source-server.ts";
 import { toolOf } from "../tool.ts";
 import { type CutOptions, type CutPlan, cutPlan } from "./cut-plan.ts";
 import { type Manifest, manifestKey } from "./manifest.ts";
@@ -50,37 +50,25 @@ export const handler: Handler<FunctionInvoked<PlanPayload>, PlanLinks, PlanSetti
 ) => {
   const request = parseRequest(payload, settings, links.uploads.bucket);
   try {
-    const server = await serveSource(request.object, request.etag, links.uploads);
-    try {
-      const planned = await plan(request, server, settings.cut, {
-        ffprobe: toolOf(tools, "ffprobe"),
-        cwd: scratch,
-        signal,
-      });
-      server.check();
-      if ("reason" in planned) {
-        log.info(`${request.object} is made in one piece: ${planned.reason}`);
-        return { count: 0, slices: [], reason: planned.reason };
-      }
-      const manifest: Manifest = { ...planned, object: request.object, etag: server.etag, size: server.size };
-      await links.work.put(manifestKey(run), JSON.stringify(manifest), { contentType: "application/json" });
-      return { count: manifest.slices.length, slices: manifest.slices.map((_, index) => ({ index })), reason: "" };
-    } finally {
-      await server.close();
+    const probing = { ffprobe: toolOf(tools, "ffprobe"), cwd: scratch, signal };
+    const planned = await withSource(request, links.uploads, (server) => plan(request, server, settings.cut, probing));
+    if ("reason" in planned) {
+      log.info(`${request.object} is made in one piece: ${planned.reason}`);
+      return { count: 0, slices: [], reason: planned.reason };
     }
+    await links.work.put(manifestKey(run), JSON.stringify(planned), { contentType: "application/json" });
+    return { count: planned.slices.length, slices: planned.slices.map((_, index) => ({ index })), reason: "" };
   } catch (error) {
     throw explain(error, request.object);
   }
 };
 
-type Planned = Omit<Manifest, "object" | "etag" | "size"> | { readonly reason: string };
-
 async function plan(
-  { renditions }: TranscodeRequest,
+  { object, renditions }: TranscodeRequest,
   server: SourceServer,
   options: CutOptions,
   probing: ProbeOptions,
-): Promise<Planned> {
+): Promise<Manifest | { readonly reason: string }> {
   const encodes = encodesOf(renditions);
   if (encodes.pictures.length === 0) return { reason: "nothing that is made of it can come from slices" };
   if (isCutRiff(Buffer.from(await server.read(0, 12)), server.size)) return { reason: "it is shorter than it says" };
@@ -90,5 +78,7 @@ async function plan(
   await scanPackets(server.input, String(source.video.index), (packet) => packets.push(packet), probing);
   const cut: CutPlan = cutPlan(packets, source.video.gridRate, options);
   if ("reason" in cut) return cut;
-  return { ...encodes, source, slices: cut.slices, delay: Math.max(0, cut.slices[0]!.zero - source.start) };
+  const { etag, size } = server;
+  const delay = Math.max(0, cut.slices[0]!.zero - source.start);
+  return { ...{ object, etag, size, source }, ...encodes, slices: cut.slices, delay };
 }

@@ -8,7 +8,7 @@ import { explain } from "../explain.ts";
 import { runFfmpeg } from "../ffmpeg.ts";
 import type { InputAddress } from "../input-options.ts";
 import type { Source } from "../source.ts";
-import { serveSource } from "../source-server.ts";
+import { withSource } from "../source-server.ts";
 import { toolOf } from "../tool.ts";
 import type { EncodeLinks } from "./encode.ts";
 import { type Manifest, manifestKey, readJson, soundKey } from "./manifest.ts";
@@ -33,19 +33,13 @@ export const handler: Handler<FunctionInvoked<SoundPayload>, EncodeLinks, unknow
   try {
     const folder = join(scratch, "work");
     await mkdir(folder);
-    const server = await serveSource(object, etag, links.uploads);
-    try {
-      await runFfmpeg(soundsArgs(server.input, source, sounds), {
-        ffmpeg: toolOf(tools, "ffmpeg"),
-        cwd: folder,
-        signal,
+    await withSource({ object, etag }, links.uploads, ({ input }) =>
+      runFfmpeg(soundsArgs(input, source, sounds), {
+        ...{ ffmpeg: toolOf(tools, "ffmpeg"), cwd: folder, signal },
         ...(source.duration !== undefined && { duration: source.duration }),
         onProgress: (fraction) => step.progress(fraction, "encoding the sound"),
-      });
-      server.check();
-    } finally {
-      await server.close();
-    }
+      }),
+    );
     for (const [index, sound] of sounds.entries())
       await links.work.putFile(soundKey(run, index), join(folder, soundFile(index, sound)));
     return { sounds: sounds.length };
