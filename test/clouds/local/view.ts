@@ -3,7 +3,9 @@ import { Buckets } from "../../../lib/clouds/local/host/buckets.ts";
 import type { LocalChange, LocalQueues, LocalView } from "../../../lib/clouds/local/host/inspect.ts";
 import { Journal } from "../../../lib/clouds/local/host/journal.ts";
 import { Workflows } from "../../../lib/clouds/local/host/workflows.ts";
-import type { BucketPlan, PartPlan, Plan, QueuePlan, TaskPlan } from "../../../lib/parts/plan.ts";
+import { block, is, reference } from "../../../lib/parts/flow.ts";
+import type { FunctionPart } from "../../../lib/parts/part.ts";
+import type { BucketPlan, PartPlan, Plan, QueuePlan, TaskPlan, WorkflowPlan } from "../../../lib/parts/plan.ts";
 import { systemClock } from "../../../lib/runtime/clock.ts";
 import { type ErrorRecord, fromErrorRecord, MillraceError, toErrorRecord } from "../../../lib/runtime/errors.ts";
 import type { PeekedMessage } from "../../../lib/runtime/system.ts";
@@ -34,7 +36,14 @@ export class TestView implements LocalView {
     this.workflows = this.#workflows();
   }
 
-  /** Real ones, whose functions answer what they are given. */
+  /** What the workflow's function does: answers what it is given, or fails as it says. */
+  step: (payload: unknown) => unknown = (payload) => {
+    const { fail } = payload as { readonly fail?: string };
+    if (fail) throw new MillraceError("bad-input", fail);
+    return payload;
+  };
+
+  /** Real ones, with a function of the test's. */
   #workflows(): Workflows {
     const nobody = async (): Promise<never> => {
       throw new MillraceError("not-found", "there is no such task");
@@ -44,7 +53,7 @@ export class TestView implements LocalView {
       journal: this.#journal,
       clock: systemClock,
       random: Math.random,
-      functions: { step: async (_name, payload) => payload },
+      functions: { step: async (_name, payload) => this.step(payload) },
       tasks: () => ({ get: nobody, submit: nobody, retry: nobody, wait: nobody, stop: nobody, audit: nobody }),
       ask: quiet,
       onChange: (run) => this.emit({ type: "workflow.changed", run }),
@@ -108,6 +117,25 @@ const task = (construct: string, id: string): TaskPlan => ({
   onFailure: [],
 });
 
+/** Packs every item, then asks whether to bill: `{ items: [{ fail?: text }], ask?: true }`. */
+const workflow = (construct: string, id: string): WorkflowPlan => ({
+  ...part("workflow", construct, id),
+  timeout: 3600,
+  definition: block((flow) => {
+    const input = reference<{ readonly items: readonly { readonly fail: string }[]; readonly ask: boolean }>("input");
+    const work = { kind: "function", name: "orders-work" } as unknown as FunctionPart<unknown, unknown>;
+    const packed = flow.map("each", input.items, (inner, item) =>
+      inner.function("pack", work, item, { attempts: 2, backoff: { first: "0 seconds" } }),
+    );
+    flow.choice<unknown>(
+      "approval",
+      [{ if: is(input.ask, true), do: (inner) => inner.callback("approve", work, { items: input.items }) }],
+      () => ({}),
+    );
+    return { packed };
+  }),
+});
+
 export const PLAN: Plan = {
   version: 1,
   project: "shop",
@@ -116,6 +144,7 @@ export const PLAN: Plan = {
   constructs: [
     { name: "videos", type: "VideoTranscodePipeline", id: "videos", cloud: "local" },
     { name: "resize", type: "AsyncTask", id: "resize", cloud: "local" },
+    { name: "orders", type: "Orders", id: "orders", cloud: "local" },
   ],
   parts: [
     bucket("videos", "uploads"),
@@ -125,6 +154,7 @@ export const PLAN: Plan = {
     task("videos", "transcode"),
     queue("resize", "failures"),
     task("resize", "task"),
+    workflow("orders", "flow"),
   ],
 };
 

@@ -186,8 +186,6 @@ export class Workflows implements WorkflowClient {
 
   async retry(workflow: string, id: string): Promise<WorkflowRun> {
     const { name, timeout } = this.#plan(workflow);
-    // What is over is not under way here any more, but for the moment in which it says so.
-    await this.#active.get(this.#row(name, id).sequence)?.over;
     const row = this.#row(name, id);
     if (row.status !== "failed" && row.status !== "stopped") {
       throw new MillraceError("conflict", `${name} "${id}" is ${row.status}; only failed and stopped runs are retried`);
@@ -257,7 +255,6 @@ export class Workflows implements WorkflowClient {
         try {
           this.#writer.flush();
           this.#change(row, { ...change, ended: clock.now() });
-          this.#active.delete(row.sequence);
           return;
         } catch (error) {
           log.error(`workflows: ${toErrorRecord(error).message}; trying again`);
@@ -273,6 +270,8 @@ export class Workflows implements WorkflowClient {
     const changed = this.#store.update(row, change);
     const active = this.#active.get(row.sequence);
     if (active) active.row = changed;
+    // Whoever is told that it is over may retry it at once.
+    if (change.ended !== undefined) this.#active.delete(row.sequence);
     this.#options.onChange(toRun(changed));
     return changed;
   }
