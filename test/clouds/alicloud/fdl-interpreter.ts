@@ -14,6 +14,8 @@ export interface FlowServices {
   reported(token: string): Promise<Json>;
   /** Lets that many seconds pass. */
   wait(seconds: number): void;
+  /** Takes what happens, as an execution's history tells it. @default nobody does */
+  record?(type: string, state: string, detail: Json): void;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -100,6 +102,16 @@ class FlowRun {
 
   async #state(state: FlowState, input: Json): Promise<{ readonly output: Json; readonly next: string | undefined }> {
     this.#entered.push(state.Name);
+    this.#services.record?.("StepEntered", state.Name, { input });
+    const went = await this.#goneThrough(state, input);
+    this.#services.record?.("StepExited", state.Name, { output: went.output });
+    return went;
+  }
+
+  async #goneThrough(
+    state: FlowState,
+    input: Json,
+  ): Promise<{ readonly output: Json; readonly next: string | undefined }> {
     this.#count(state.Type === "Task" ? 5 : 2);
     this.#measure(state, "input", input);
     const around: Around = { Name: state.Name, Input: input, RetryCount: 0 };
@@ -129,10 +141,12 @@ class FlowRun {
   async #tried(state: FlowState, around: Around): Promise<unknown> {
     for (;;) {
       try {
+        if (state.Type === "Task") this.#services.record?.("TaskScheduled", state.Name, {});
         return await this.#done(state, around);
       } catch (error) {
         if (!(error instanceof FlowError)) throw error;
         const { code } = error;
+        if (state.Type === "Task") this.#services.record?.("TaskFailed", state.Name, { code });
         const rule = state.Retry?.find(({ Errors }) => Errors.includes(code) || Errors.includes("FnF.ALL"));
         if (!rule || around.RetryCount >= rule.MaxAttempts) throw error;
         around.RetryCount += 1;

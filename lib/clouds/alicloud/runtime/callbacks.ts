@@ -22,7 +22,7 @@ export async function callbacksOf(
   address: LinkAddress,
   world: AlicloudWorld,
 ): Promise<CallbackKeeper & WorkflowAnswerer> {
-  const table = await tablestorePort({ ...address, kind: "table", part: field(address, "table") }, world);
+  const table = await tablestorePort(tableAddress(address), world);
   const flows = new Flows(address, world);
   const change = (callback: string, with_: (now: Waiting) => Waiting) => changed(table, callback, with_, world);
   return {
@@ -44,6 +44,15 @@ export async function callbacksOf(
 
 /** The workflow's callbacks as the function that asks has them. */
 export const port = callbacksOf;
+
+const tableAddress = (address: LinkAddress): LinkAddress => ({
+  kind: "table",
+  part: field(address, "table"),
+  instance: field(address, "instance"),
+  table: field(address, "table"),
+  region: field(address, "region"),
+  ...(address.tableEndpoint !== undefined && { endpoint: address.tableEndpoint }),
+});
 
 const toStepAnswer = (given: Answer): StepAnswer =>
   "error" in given
