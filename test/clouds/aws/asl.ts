@@ -116,7 +116,7 @@ export async function execute(
         if (!Resource.endsWith(".waitForTaskToken")) return {};
         const step = label.slice(0, label.indexOf(": "));
         const answer = answers[step]!;
-        return "output" in answer ? { status: "succeeded", ...answer } : { status: "failed", ...answer };
+        return { Answer: JSON.stringify({ status: "output" in answer ? "succeeded" : "failed", ...answer }) };
       },
     ]),
   );

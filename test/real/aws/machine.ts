@@ -1,6 +1,8 @@
 /** A state as far as it is changed here. */
 interface State {
   readonly Type: string;
+  readonly Branches?: readonly Machine[];
+  readonly ItemProcessor?: Machine;
   readonly Resource?: string;
   readonly SecondsPath?: string;
   readonly Parameters?: {
@@ -9,6 +11,10 @@ interface State {
     readonly "Payload.$"?: string;
     readonly Overrides?: unknown;
   };
+}
+
+interface Machine {
+  readonly States: Readonly<Record<string, State>>;
 }
 
 /** What a state has told of the work it waits for. */
@@ -31,20 +37,28 @@ export interface Order {
  *
  * @param wait seconds that a `Wait` lasts instead of its own, where the rest of the world goes quicker
  */
-export function executable(machine: object, QueueUrl: string, wait?: number): string {
-  const { States, ...rest } = machine as { readonly States: Readonly<Record<string, State>> };
-  const states = Object.entries(States).map(([name, { SecondsPath, ...state }]) => [
+export const executable = (machine: object, QueueUrl: string, wait?: number): string =>
+  JSON.stringify(executed(machine as Machine, QueueUrl, wait));
+
+function executed({ States, ...rest }: Machine, QueueUrl: string, wait?: number): Machine {
+  const states = Object.entries(States).map(([name, { SecondsPath, Branches, ItemProcessor, ...state }]) => [
     name,
-    SecondsPath === undefined
-      ? ordered(state, QueueUrl)
-      : { ...state, ...(wait === undefined ? { SecondsPath } : { Seconds: wait }) },
+    {
+      ...ordered(state, QueueUrl),
+      ...(SecondsPath !== undefined && (wait === undefined ? { SecondsPath } : { Seconds: wait })),
+      ...(Branches && { Branches: Branches.map((branch) => executed(branch, QueueUrl, wait)) }),
+      ...(ItemProcessor && { ItemProcessor: executed(ItemProcessor, QueueUrl, wait) }),
+    },
   ]);
-  return JSON.stringify({ ...rest, States: Object.fromEntries(states) });
+  return { ...rest, States: Object.fromEntries(states) as Machine["States"] };
 }
 
+/** The service does these itself. */
+const OWN = /^arn:aws:states:::(sqs|dynamodb|aws-sdk):/;
+
 function ordered(state: State, QueueUrl: string): State {
-  const { Resource, Parameters = {} } = state;
-  if (state.Type !== "Task") return state;
+  const { Resource = "", Parameters = {} } = state;
+  if (state.Type !== "Task" || OWN.test(Resource)) return state;
   const { FunctionName, Overrides, ...payload } = Parameters;
   const isLambda = Resource === "arn:aws:states:::lambda:invoke";
   if (!isLambda && Resource !== "arn:aws:states:::ecs:runTask.waitForTaskToken") {

@@ -862,11 +862,11 @@ class FlowCompiler {
         ExpressionAttributeNames: { "#token": "token", "#answer": "answer", "#told": "told" },
         ExpressionAttributeValues: { ":token": { "S.$": "$$.Task.Token" }, ":yes": { BOOL: true } },
       },
-      ResultSelector: { "said.$": "$" },
+      ResultSelector: { "text.$": "$.Answer" },
       ResultPath: "$.answer",
       ...(timeout !== undefined && { TimeoutSeconds: timeout }),
       Catch: [{ ErrorEquals: ANSWERED, ResultPath: null, Next: early }],
-      Next: which,
+      Next: read,
     };
     return { StartAt: waits, States: reached(waits, states) };
   }

@@ -91,10 +91,12 @@ export class Callbacks {
   /** A state that waits no more was told before, or gave up. */
   async #tell(taskToken: string, answer: StepAnswer): Promise<void> {
     const { signal } = this.#world;
+    // As text, as it lies in the table.
+    const output = JSON.stringify({ Answer: JSON.stringify(answer) });
     try {
       await ask("answering", this.#world, (options) =>
         answer.status === "succeeded"
-          ? this.#states.send(new SendTaskSuccessCommand({ taskToken, output: JSON.stringify(answer) }), options)
+          ? this.#states.send(new SendTaskSuccessCommand({ taskToken, output }), options)
           : this.#states.send(
               new SendTaskFailureCommand({ taskToken, error: answer.error.kind, cause: answer.error.message }),
               options,
