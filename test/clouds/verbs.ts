@@ -23,6 +23,7 @@ import type { LinkAddress } from "../../lib/runtime/deployment.ts";
 import type {
   BucketReader,
   BucketRemover,
+  BucketUploader,
   BucketWriter,
   FunctionInvoker,
   QueueReceiver,
@@ -80,6 +81,7 @@ export const functionOf = (action: AskedAction): string => `each-${action.replac
 
 type Port = BucketReader &
   BucketWriter &
+  BucketUploader &
   BucketRemover &
   QueueSender &
   QueueReceiver &
@@ -144,7 +146,7 @@ const USES: Readonly<Record<AskedAction, Use>> = {
     expect((await port.list({ prefix: "in/" })).objects).toHaveLength(1);
   },
   async "bucket.write"(_world, mine) {
-    const port = (await mine()) as BucketWriter;
+    const port = (await mine()) as BucketWriter & BucketUploader;
     await port.put("out/text", "text");
     await port.put("out/once", "text", { ifNoneMatch: "*" });
     await expect(port.put("out/once", "text", { ifNoneMatch: "*" })).rejects.toEqual(kindOf("conflict"));
@@ -153,6 +155,12 @@ const USES: Readonly<Record<AskedAction, Use>> = {
     const folder = await mkdtemp(join(tmpdir(), "millrace-verbs-"));
     await writeFile(join(folder, "file"), "text");
     await port.putFile("out/file", join(folder, "file")).finally(() => rm(folder, { recursive: true }));
+    const upload = await port.beginUpload("out/pieces");
+    await port.putPiece(upload, 1, Buffer.from("text"));
+    const { pieces } = await port.listPieces(upload);
+    expect(pieces).toHaveLength(1);
+    await port.completeUpload(upload, pieces);
+    await port.abortUpload(await port.beginUpload("out/given-up"));
   },
   async "bucket.remove"(world, mine) {
     await (await world.port("bucket")).put("in/b", "text");

@@ -38,7 +38,9 @@ const ASKED: Readonly<Record<Service, (request: FakeRequest) => Asked>> = {
             ? "DeleteObject"
             : "AbortMultipartUpload"
           : method === "GET" || method === "HEAD"
-            ? "GetObject"
+            ? query.uploadId === undefined
+              ? "GetObject"
+              : "ListParts"
             : "PutObject";
     return { action: `oss:${verb}`, resource: arn("oss", key === "" ? bucket : `${bucket}/${key}`) };
   },

@@ -235,7 +235,7 @@ describe("VideoTranscodePipeline", () => {
       );
     };
     expect(verbsOn("videos-uploads")).toEqual(["oss:GetObject", "oss:ListObjects"]);
-    expect(verbsOn("videos-outputs")).toEqual(["oss:PutObject", "oss:AbortMultipartUpload"]);
+    expect(verbsOn("videos-outputs")).toEqual(["oss:PutObject", "oss:AbortMultipartUpload", "oss:ListParts"]);
     expect(inputsOf(resources, "V3Function", "videos-transcode-work")).toMatchObject({
       memorySize: 4096,
       diskSize: 10_240,

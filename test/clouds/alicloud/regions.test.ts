@@ -57,7 +57,7 @@ test("a function reaches a bucket of another region by its role, at that region'
   const { Statement } = parsed(inputsOf(resources, "Policy", "mover-copy-role-policy").policyDocument);
   expect(Statement).toContainEqual({
     Effect: "Allow",
-    Action: ["oss:PutObject", "oss:AbortMultipartUpload"],
+    Action: ["oss:PutObject", "oss:AbortMultipartUpload", "oss:ListParts"],
     Resource: [`acs:oss:*:*:${bucketOf("far-files")}/*`],
   });
   expect(ofType(resources, "alicloud").map(({ inputs }) => inputs.region)).toEqual(["cn-beijing", "cn-hangzhou"]);

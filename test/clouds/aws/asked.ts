@@ -62,7 +62,7 @@ function askedOfRest(request: SeenRequest, arn: (service: string, resource: stri
       return [{ action: isUpload ? "s3:AbortMultipartUpload" : "s3:DeleteObject", resource }];
     case "GET":
     case "HEAD":
-      return [{ action: "s3:GetObject", resource }];
+      return [{ action: isUpload ? "s3:ListMultipartUploadParts" : "s3:GetObject", resource }];
     default:
       // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
       return ["s3:PutObject", ...(request.headers["if-match"] === undefined ? [] : ["s3:GetObject"])].map((action) => ({

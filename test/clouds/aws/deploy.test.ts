@@ -639,7 +639,9 @@ describe("VideoTranscodePipeline", () => {
       ["arn:aws:s3:::/*", ["s3:GetObject"]],
       ["arn:aws:s3:::", ["s3:ListBucket"]],
     ]);
-    expect(verbsOn("videos-outputs")).toEqual([["arn:aws:s3:::/*", ["s3:PutObject", "s3:AbortMultipartUpload"]]]);
+    expect(verbsOn("videos-outputs")).toEqual([
+      ["arn:aws:s3:::/*", ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]],
+    ]);
     expect(inputsOf(resources, "Function", "videos-transcode-work")).toMatchObject({
       memorySize: 4096,
       ephemeralStorage: { size: 10_240 },
