@@ -6,7 +6,7 @@ import { SkippedTests } from "../skipped.ts";
 export default defineConfig({
   test: {
     include: ["test/real/**/*.test.ts", "test/handlers/video/**/*.test.ts"],
-    testTimeout: 120_000,
+    testTimeout: 300_000,
     hookTimeout: 300_000,
     expect: { poll: { timeout: 20_000 } },
     pool: "forks",
