@@ -121,7 +121,7 @@ export class Flow {
   /** Does several things at once. The output has theirs by their names. */
   parallel<Outputs extends Readonly<Record<string, unknown>>>(
     name: string,
-    branches: { readonly [Name in keyof Outputs]: (flow: Flow) => Given<Outputs[Name]> },
+    branches: { readonly [Name in keyof Outputs]: (flow: Flow) => Given<Outputs[Name]> | void },
     options: StepOptions<Outputs> = {},
   ): Ref<Outputs> {
     const blocks = Object.entries<(flow: Flow) => unknown>(branches).map(([branch, steps]) => [branch, block(steps)]);
@@ -148,11 +148,11 @@ export class Flow {
     return this.#add(mapStep(name, items, each, options, false));
   }
 
-  /** Does the steps of the first condition that holds. */
+  /** Does the steps of the first condition that holds. All of them come to one shape; name it if it is not found. */
   choice<Output>(
     name: string,
-    options: readonly { readonly if: Condition; readonly do: (flow: Flow) => Given<Output> }[],
-    otherwise: (flow: Flow) => Given<Output>,
+    options: readonly { readonly if: Condition; readonly do: (flow: Flow) => Given<Output> | void }[],
+    otherwise: (flow: Flow) => Given<Output> | void = () => {},
   ): Ref<Output> {
     return this.#add({
       type: "choice",
@@ -271,9 +271,13 @@ function toMapping(given: unknown): Mapping {
   if (isRef(given)) return given[REFERENCE];
   if (Array.isArray(given)) return given.map(toMapping);
   if (typeof given === "object" && given !== null) {
+    const { name } = (Object.getPrototypeOf(given) as { constructor?: { name: string } } | null)?.constructor ?? {};
+    if (name !== undefined && name !== "Object") throw new Error(`a step takes plain JSON, got a ${name}`);
+    if ("$" in given) throw new Error('a step takes no field "$": workflow services take it for something else');
     const fields = Object.entries(given).filter(([, value]) => value !== undefined);
     return Object.fromEntries(fields.map(([name, value]) => [name, toMapping(value)]));
   }
+  if (typeof given === "number" && !Number.isFinite(given)) throw new Error(`a step takes plain JSON, got ${given}`);
   if (typeof given === "string" || typeof given === "number" || typeof given === "boolean" || given === null)
     return given;
   throw new Error(`a step takes plain JSON, got ${given === undefined ? "nothing" : `a ${typeof given}`}`);

@@ -7,6 +7,7 @@ import {
   type Mapping,
   type Reference,
   type Step,
+  type Tries,
 } from "./definition.ts";
 
 /** What cannot work in a workflow on any cloud: names, references that lead nowhere, bounds. */
@@ -82,7 +83,7 @@ function checkName(name: string, path: string, names: Set<string>): readonly Pro
 
 function checkStep(step: Step, path: string, known: ReadonlySet<string>): readonly Problem[] {
   const inside = (name: string, mapping: Mapping) => checkMapping(mapping, `${path}.${name}`, known);
-  const tries = "attempts" in step ? whole(`${path}.attempts`, step.attempts, 1, 100) : [];
+  const tries = "attempts" in step ? checkTries(step, path) : [];
   switch (step.type) {
     case "function":
     case "callback":
@@ -100,6 +101,7 @@ function checkStep(step: Step, path: string, known: ReadonlySet<string>): readon
         ...(step.concurrency === undefined ? [] : whole(`${path}.concurrency`, step.concurrency, 1, 100_000)),
       ];
     case "choice":
+      if (step.options.length === 0) return [{ path, message: "name at least one condition" }];
       return step.options.flatMap((option, index) => checkCondition(option.if, `${path}.options[${index}].if`, known));
     case "repeat":
       return [
@@ -118,6 +120,16 @@ function checkStep(step: Step, path: string, known: ReadonlySet<string>): readon
     case "fail":
       return inside("message", step.message);
   }
+}
+
+function checkTries({ attempts, backoff, timeout }: Tries, path: string): readonly Problem[] {
+  return [
+    ...whole(`${path}.attempts`, attempts, 1, 100),
+    ...(timeout === undefined ? [] : whole(`${path}.timeout`, timeout, 1, YEAR)),
+    ...(backoff.factor >= 1 && backoff.factor <= 100
+      ? []
+      : [{ path: `${path}.backoff.factor`, message: "a wait only grows", given: backoff.factor, allowed: "1 to 100" }]),
+  ];
 }
 
 const YEAR = 31_536_000;

@@ -46,7 +46,7 @@ class Orders extends Construct {
         });
         flow.choice(
           "pause",
-          [{ if: isAbove(order.pause, 0), do: (inner) => inner.wait("rest", order.pause) ?? {} }],
+          [{ if: isAbove(order.pause, 0), do: (inner) => inner.wait("rest", order.pause) }],
           () => ({}),
         );
         const packed = flow.map(
