@@ -211,8 +211,12 @@ export function world(formats: readonly RenditionSpec[] = ["mp4"], more: Partial
     async slice(payload, cut) {
       const planned = await made.step(plan, { run: RUN, payload: payload as never }, { ...made.settings, cut });
       const reports: SliceReport[] = [];
-      for (const { index } of planned.slices.toReversed())
-        reports[index] = await made.step(encode, { run: RUN, index });
+      const left = planned.slices.map(({ index }) => index);
+      const worker = async () => {
+        for (let index = left.pop(); index !== undefined; index = left.pop())
+          reports[index] = await made.step(encode, { run: RUN, index });
+      };
+      await Promise.all([worker(), worker()]);
       if (planned.count > 0) await made.step(sound, { run: RUN });
       return { ...planned, reports };
     },
