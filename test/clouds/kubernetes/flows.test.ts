@@ -40,7 +40,7 @@ const podsOf =
   async (_template, variables) => {
     const part = variables.MILLRACE_PART!;
     if (part === "failed") throw new Error("as it should");
-    const { call } = readFlowCall(variables)!;
+    const { call } = readFlowCall(variables);
     const answerBy = (name: FunctionName): Promise<StepAnswer> =>
       deployed((payload, attempt) => {
         calls.set(name, (calls.get(name) ?? 0) + 1);
@@ -95,7 +95,7 @@ const served =
   (serve: (payload: never, attempt: number) => unknown): Pod =>
   async (_template, variables) => {
     if (variables.MILLRACE_PART === "failed") throw new Error("as it should");
-    const { call } = readFlowCall(variables)!;
+    const { call } = readFlowCall(variables);
     return writtenAnswer(await deployed(serve).step(call, { id: "pod", deadline: systemClock.now() + 60_000 }));
   };
 
@@ -184,7 +184,7 @@ describe("where it is", () => {
       }),
     );
     const noted: Pod = (template, variables) => {
-      paths.push(readFlowCall(variables)!.call.step);
+      paths.push(readFlowCall(variables).call.step);
       return served(() => ({ value: 0 }))(template, variables);
     };
     await run(definition, { items: [{}, {}] }, noted);

@@ -16,7 +16,7 @@ import {
   type Tries,
   type WaitStep,
 } from "../../../shared/workflow/definition.ts";
-import type { FlowStep } from "../runtime/flow-step.ts";
+import type { ANSWER_FILE as AnswerFile, FlowStep } from "../runtime/flow-step.ts";
 import {
   answerOf,
   decoded,
@@ -96,8 +96,8 @@ export interface FlowWorld {
 export const LARGEST_OUTPUT = 64 * 1024;
 /** Of what a map comes to, in base64. */
 const LARGEST_LIST = 4 * Math.ceil(LARGEST_OUTPUT / 3);
-/** Where a pod writes its answer. */
-export const ANSWER_FILE = "/tmp/millrace-answer";
+/** Where a pod writes its answer: `runtime/flow-step.ts` has it so, too. */
+const ANSWER_FILE: typeof AnswerFile = "/tmp/millrace-answer";
 /** Calls in one template: more are a tree of them, for Argo ends what is nested more than 100 deep. */
 const CALLS = 10;
 /** Seconds beyond a function's time in which its pod is placed and has its image and its code. */
@@ -428,14 +428,16 @@ class FlowCompiler {
 
   /** A function, a task or a question: one pod for each attempt. */
   #pod(step: FunctionStep | TaskStep | CallbackStep): Callable {
-    const { name, attempts, backoff, timeout } = step;
+    const { name, attempts, backoff } = step;
     const mapping: Mapping = step.type === "task" ? { id: step.id, input: step.input } : step.input;
     const origins = originsIn(mapping);
     const needs = outside(origins);
     const own = this.#names.get(name)!;
+    const pod = this.#podOf(step);
+    const timeout = Math.min(step.timeout ?? Infinity, pod.timeout ?? Infinity);
     const call: FlowStep = {
       ...{ step: name, attempts, most: LARGEST_OUTPUT, mapping, known: origins },
-      ...(timeout !== undefined && { timeout }),
+      ...(timeout < Infinity && { timeout }),
     };
     const variables = [
       { name: "MILLRACE_STEP", value: encoded(call) },
@@ -447,7 +449,7 @@ class FlowCompiler {
     this.#templates.push({
       name: own,
       inputs: { parameters: [...needs.map(parameterOf), "at"].map((name) => ({ name })) },
-      ...podFields(this.#podOf(step), variables),
+      ...podFields(pod, variables),
       ...(attempts > 1 && {
         retryStrategy: {
           limit: attempts - 1,

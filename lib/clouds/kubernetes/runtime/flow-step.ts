@@ -8,7 +8,7 @@ export interface FlowStep {
   readonly attempts: number;
   /** Most bytes of the answer, as JSON. */
   readonly most: number;
-  /** Seconds, if shorter than the function's own. */
+  /** Seconds of one attempt. @default no bound */
   readonly timeout?: number;
   /** The input. */
   readonly mapping: Mapping;
@@ -19,21 +19,22 @@ export interface FlowStep {
 /** A call, and the time it has. */
 export interface FlowCall {
   readonly call: StepCall;
-  /** Seconds, if shorter than the function's own. */
+  /** Seconds. @default no bound */
   readonly timeout?: number;
 }
+
+/** Where a pod writes its answer. */
+export const ANSWER_FILE = "/tmp/millrace-answer";
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
 /**
- * The step that a pod was started for; nothing if it was not started for one.
+ * The step that a pod was started for.
  *
  * @throws an error that names the variable which is missing.
  */
-export function readFlowCall(variables: Variables): FlowCall | undefined {
-  const text = variables.MILLRACE_STEP;
-  if (!text) return undefined;
-  const { step, attempts, most, timeout, mapping, known } = decoded(text) as FlowStep;
+export function readFlowCall(variables: Variables): FlowCall {
+  const { step, attempts, most, timeout, mapping, known } = decoded(variable(variables, "MILLRACE_STEP")) as FlowStep;
   const values = known.map((origin, index) => [
     origin,
     knownValue(origin, variable(variables, `MILLRACE_KNOWN_${index}`)),
