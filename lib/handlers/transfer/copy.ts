@@ -139,13 +139,21 @@ async function present({ links: { to } }: World, object: LargeObject, first: num
   let after: number | undefined = first - 1;
   while (after !== undefined && after < last) {
     const { pieces, next }: { pieces: readonly Piece[]; next?: number } = await to.listPieces(object.upload, { after });
-    for (const { number, size } of pieces) {
-      if (number <= last && size === sizeOf(object, number)) numbers.add(number);
+    for (const piece of pieces) {
+      const isWhole = piece.size === sizeOf(object, piece.number) && !isSumOfAll(object, piece);
+      if (piece.number <= last && isWhole) numbers.add(piece.number);
     }
     after = next;
   }
   return numbers;
 }
+
+/**
+ * Whether the store says of a piece what it knows of the whole source, as versitygw 1.8 does of what it copied by
+ * itself: it would say so of the target, too.
+ */
+const isSumOfAll = ({ pieces, crc64: whole, upload }: LargeObject, { crc64: sum }: Piece): boolean =>
+  pieces > 1 && sum !== undefined && whole?.kind === upload.crc64 && whole?.value === sum;
 
 /** The bytes of a piece. */
 export const sizeOf = ({ size, piece, pieces }: LargeObject, number: number): number =>
@@ -162,7 +170,8 @@ async function copyPiece(
   const size = sizeOf(object, number);
   const begin = piece * (number - 1);
   const range = [begin, begin + size - 1] as const;
-  if (await to.copyPiece(upload, number, { from, key, range, ifMatch })) return;
+  const copied = await to.copyPiece(upload, number, { from, key, range, ifMatch });
+  if (copied && !isSumOfAll(object, copied)) return;
   const stream = await from.stream(key, { range, ifMatch });
   const body = await readWhole(stream, buffer().subarray(0, size), `${key}, piece ${number}`, signal);
   await to.putPiece(upload, number, body, upload.crc64 && crc64(upload.crc64, body));

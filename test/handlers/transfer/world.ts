@@ -50,7 +50,7 @@ export function world(settings: Partial<TransferSettings> = {}) {
   const links = { from: bucket("from"), to: bucket("to"), state: bucket("state") };
   const messages: string[] = [];
   const uploads = (): number => Number(journal.sql("SELECT count(*) AS count FROM uploads").get()?.count ?? Number.NaN);
-  return { ...links, uploads, messages, transfer: transferOf(links, { ...SETTINGS, ...settings }, messages) };
+  return { ...links, uploads, messages, transfer: transferOf(links, settings, messages) };
 }
 
 export interface TransferOptions {
@@ -66,10 +66,11 @@ export interface TransferOptions {
 }
 
 /** The workflow, in its simplest form: a step that fails, or answers a failure, fails the run. */
-const transferOf =
-  (links: TransferLinks, settings: TransferSettings, messages: string[]) =>
+export const transferOf =
+  (links: TransferLinks, given: Partial<TransferSettings> = {}, messages: string[] = []) =>
   async (request: TransferRequest, options: TransferOptions = {}): Promise<Transferred> => {
     const { run = "run", before = () => {} } = options;
+    const settings = { ...SETTINGS, ...given };
     const call = <Payload, Result>(
       handler: Handler<never, TransferLinks, TransferSettings, Result>,
       payload: Payload,
