@@ -96,6 +96,19 @@ function checkWorkflow(plan: WorkflowPlan, find: (name: string) => PartPlan | un
     const found = find(part);
     return found?.kind === kind ? found.timeout : 0;
   };
+  const uncallable = stepsOf(plan.definition).flatMap((step) => {
+    const called = step.type === "function" ? find(step.function) : undefined;
+    return called?.kind === "function" && called.program
+      ? [
+          {
+            path: `${plan.name}.steps.${step.name}`,
+            message: "a program is called with bare payloads, and a step is more: have a function call it",
+            given: called.name,
+          },
+        ]
+      : [];
+  });
+  if (uncallable.length > 0) return uncallable;
   const large = checkBounds(plan, (task) => timeoutOf(task, "task"));
   if (large.length > 0) return large;
   const helper = { arn: "helper", timeout: 60 };

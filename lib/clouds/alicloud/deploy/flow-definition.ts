@@ -46,7 +46,8 @@ export interface FlowWorld {
  * computed. So a branch that fails lets the others come to their ends.
  *
  * Not confirmed by any document: that a field that is not there is `null` in an expression and compares without an
- * error, and that `$Input` in the constructor of a catch is the state's input.
+ * error, that `$Input` in the constructor of a catch is the state's input, and that the output of an asynchronous call
+ * has the function's answer in `Body`, as that of a synchronous one.
  *
  * @param definition one that is checked
  */
@@ -66,6 +67,8 @@ export const LARGEST_OUTPUT = 48 * 1024;
 /** Iterations at once. https://www.alibabacloud.com/help/en/serverless-workflow/latest/inline-mode */
 const MOST_AT_ONCE = 40;
 
+/** What follows the ARN of a function that is called: the code that it has now. */
+export const QUALIFIER = "/LATEST";
 const ALWAYS_ANOTHER = 1000;
 
 /** Where a step is compiled. */
@@ -416,7 +419,10 @@ class FlowCompiler {
     return this.#again(step, field, place, next, (failed) => {
       const into = this.#into(field, place, failed);
       const begin = this.#name(`${step.name}-round`);
-      const error = { kind: "timed-out", message: `"${step.name}" is not done after ${step.atMost} rounds` };
+      const error = {
+        kind: "timed-out",
+        message: `step "${step.name}" was repeated ${step.atMost} times, and is not through`,
+      };
       const late = this.#pass(place, `${step.name}-late`, { [field]: { status: "failed", error } }, failed);
       const waited = this.#wait(`${step.name}-every`, step.every, place, begin);
       const more = this.#branch(place, `${step.name}-more`, [[`${round}.again == true`, waited]], late);
@@ -545,7 +551,7 @@ class FlowCompiler {
         Action: "FC:InvokeFunction",
         TaskMode: mode ?? "RequestComplete",
         Parameters: {
-          resourceArn: `${target.arn}/LATEST`,
+          resourceArn: `${target.arn}${QUALIFIER}`,
           invocationType: isAsync ? "Async" : "Sync",
           body: {
             millrace: "step",

@@ -75,3 +75,23 @@ export function expressionsIn(value: unknown): readonly string[] {
 /** The fields of a state's input that expressions read. */
 export const fieldsIn = (expressions: readonly string[]): readonly string[] =>
   expressions.flatMap((text) => [...text.matchAll(/\$Input\.([A-Za-z_]\w*)/g)].map(([, name]) => name!));
+
+/** The same states with other parameters of their tasks. */
+export function withParameters<Scope extends FlowScope>(
+  scope: Scope,
+  change: (parameters: Constructor) => Constructor,
+): Scope {
+  const changed = scope.States.map(
+    ({ Branches, ...state }): FlowState => ({
+      ...state,
+      ...(state.Parameters && { Parameters: change(state.Parameters) }),
+      ...(state.Processor && { Processor: withParameters(state.Processor, change) }),
+      ...(Branches && {
+        Branches: Branches.map((branch) =>
+          "States" in branch ? withParameters(branch, change) : branch,
+        ) as NonNullable<FlowState["Branches"]>,
+      }),
+    }),
+  );
+  return { ...scope, States: changed };
+}

@@ -8,7 +8,8 @@ import type { LinkAddress } from "../../../runtime/deployment.ts";
 import type { NameRule } from "../../../shared/name.ts";
 import { stepsOf } from "../../../shared/workflow/definition.ts";
 import { runtimeFile } from "./code.ts";
-import { type FlowFunction, type FlowWorld, flowDefinition } from "./flow-definition.ts";
+import { type FlowFunction, type FlowWorld, flowDefinition, QUALIFIER } from "./flow-definition.ts";
+import { type Constructor, type FlowDefinition, withParameters } from "./flow-states.ts";
 import { type FunctionParts, functionOf, linkOf } from "./function.ts";
 import { ALL_FLOWS, FUNCTION_NAME, functionArn, type Grant, linkGrants, RAM_ACTIONS, role } from "./permissions.ts";
 import { type Site, TABLE_NAME, tableArgs } from "./shared.ts";
@@ -33,9 +34,9 @@ export function workflow(site: Site, scope: Scope, plan: WorkflowPlan): Built {
     task: (part) => helpers.tasks.get(part)!.target,
     ask: (kind, part) => helpers.asked.get(askedKey(kind, part))!.target,
   };
-  const compiled = JSON.stringify(flowDefinition(plan.definition, world));
-  const called = [...new Set([...compiled.matchAll(/"resourceArn":"([^"/]+)\/LATEST"/g)].map(([, arn]) => arn!))];
-  const arns = pulumi.all(called.map((function_) => functionArn(site, function_)));
+  const flow = flowDefinition(plan.definition, world);
+  const called = functionsOf(flow);
+  const arns = pulumi.all(Object.fromEntries(called.map((one) => [one, functionArn(site, one)])));
   const grant: Grant = { actions: ["fc:InvokeFunction"], resources: called.map((one) => functionArn(site, one)) };
   const own = role(site, scope, "role", "fnf.aliyuncs.com", [grant]);
   const made = site.make(
@@ -45,7 +46,7 @@ export function workflow(site: Site, scope: Scope, plan: WorkflowPlan): Built {
       name,
       type: "FDL",
       description: `${plan.name} of ${pulumi.getProject()}/${pulumi.getStack()}`,
-      definition: arns.apply((known) => withArns(compiled, called, known)),
+      definition: arns.apply((known) => JSON.stringify(withArns(flow, known))),
       roleArn: own.arn,
     },
     { ...scope.options, dependsOn: [own.attachment] },
@@ -94,11 +95,23 @@ const functionTarget = (scope: Scope, part: string): FlowFunction => ({
   timeout: (scope.plan(part) as FunctionPlan).timeout,
 });
 
-const withArns = (compiled: string, names: readonly string[], arns: readonly string[]): string =>
-  names.reduce(
-    (text, name, index) => text.replaceAll(`"resourceArn":"${name}/LATEST"`, `"resourceArn":"${arns[index]!}/LATEST"`),
-    compiled,
-  );
+/** The functions that a flow calls. */
+function functionsOf(flow: FlowDefinition): readonly string[] {
+  const called = new Set<string>();
+  withParameters(flow, (parameters) => {
+    called.add(nameIn(parameters));
+    return parameters;
+  });
+  return [...called];
+}
+
+const withArns = (flow: FlowDefinition, arns: Readonly<Record<string, string>>): FlowDefinition =>
+  withParameters(flow, (parameters) => ({
+    ...parameters,
+    resourceArn: `${arns[nameIn(parameters)]!}${QUALIFIER}`,
+  }));
+
+const nameIn = ({ resourceArn }: Constructor): string => (resourceArn as string).slice(0, -QUALIFIER.length);
 
 interface Helper {
   /** Its resources are named by it. */
