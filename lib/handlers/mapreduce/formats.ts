@@ -68,7 +68,9 @@ function* lines(batch: Batch): Generator<string, void> {
   }
 }
 
-const jsonValue = (raw: unknown): unknown => ((raw as string).trim() === "" ? undefined : JSON.parse(raw as string));
+/** Records begin with what is no blank, nearly all of them. */
+const jsonValue = (raw: unknown): unknown =>
+  !((raw as string).charCodeAt(0) > 0x20) && (raw as string).trim() === "" ? undefined : JSON.parse(raw as string);
 
 function* csvRecords(batch: Batch, delimiter: string): Generator<readonly string[], void> {
   const text = batch.bytes.toString("utf8");

@@ -16,7 +16,7 @@ export interface PairsOptions {
   readonly combineAll?: CombineAll;
 }
 
-/** Values of a key that are combined before more are taken. */
+/** Values of a key that are combined before more are taken; numbers are at once, since what they come to is as small. */
 const COMBINED = 64;
 /** What a key and a value cost beside their characters, in bytes. */
 const [KEY_COST, VALUE_COST] = [120, 24] as const;
@@ -32,7 +32,8 @@ export class Pairs {
   readonly runs = new Map<number, Run[]>();
   readonly #options: PairsOptions;
   readonly #writer: RunWriter;
-  #values = new Map<string, unknown[]>();
+  /** One value of each key, or several. */
+  #values = new Map<string, unknown>();
   #bytes = 0;
 
   constructor(options: PairsOptions) {
@@ -47,22 +48,33 @@ export class Pairs {
   /** @throws if the value is nothing that JSON can hold */
   add(key: string, value: unknown): void {
     this.taken += 1;
-    let values = this.#values.get(key);
-    if (values === undefined) {
-      values = [];
-      this.#values.set(key, values);
-      this.#bytes += KEY_COST + key.length * 2;
+    const held = this.#values.get(key);
+    if (held === undefined) {
+      this.#values.set(key, value);
+      this.#bytes += KEY_COST + key.length * 2 + costOf(value);
+    } else {
+      this.#addTo(key, held, value);
     }
-    const { combine } = this.#options;
-    values.push(value);
-    this.#bytes += costOf(value);
-    if (combine && values.length === COMBINED) this.#combine(key, values, combine);
   }
 
-  #combine(key: string, values: readonly unknown[], combine: Combine): void {
-    const before = values.reduce<number>((sum, value) => sum + costOf(value), 0);
-    const combined = combine(key, values);
-    this.#values.set(key, [combined]);
+  #addTo(key: string, held: unknown, value: unknown): void {
+    const { combine } = this.#options;
+    if (combine && typeof held === "number" && typeof value === "number") {
+      const combined = combine(key, [held, value]);
+      this.#values.set(key, combined);
+      this.#bytes += costOf(combined) - VALUE_COST;
+      return;
+    }
+    this.#bytes += costOf(value);
+    if (!(held instanceof Several)) {
+      this.#values.set(key, new Several([held, value]));
+      return;
+    }
+    held.values.push(value);
+    if (!combine || held.values.length < COMBINED) return;
+    const before = held.values.reduce<number>((sum, one) => sum + costOf(one), 0);
+    const combined = combine(key, held.values);
+    this.#values.set(key, combined);
     this.#bytes += costOf(combined) - before;
   }
 
@@ -88,17 +100,18 @@ export class Pairs {
     const { combineAll } = this.#options;
     if (!combineAll) return;
     const all = this.#values;
-    this.#values = new Map([...all.keys()].map((key) => [key, []]));
+    const combined = new Map([...all.keys()].map((key) => [key, [] as unknown[]]));
     for (const groups of groupsOf(all)) {
-      const combined = await combineAll(groups);
-      for (const [index, [key]] of groups.entries()) this.#values.get(key)!.push(combined[index]);
+      const answers = await combineAll(groups);
+      for (const [index, [key]] of groups.entries()) combined.get(key)!.push(answers[index]);
     }
+    this.#values = new Map([...combined].map(([key, values]) => [key, new Several(values)]));
   }
 
   *#lines(keys: readonly string[]): Generator<string, void> {
     const { combine } = this.#options;
     for (const key of keys) {
-      const values = this.#values.get(key)!;
+      const values = valuesOf(this.#values.get(key));
       const all = combine && values.length > 1 ? [combine(key, values)] : values;
       this.written += all.length;
       yield* linesOf(key, all.map(toJson));
@@ -106,18 +119,32 @@ export class Pairs {
   }
 }
 
+/** Values of one key; none of them is one of these. */
+class Several {
+  readonly values: unknown[];
+
+  constructor(values: unknown[]) {
+    this.values = values;
+  }
+}
+
+const valuesOf = (held: unknown): readonly unknown[] => (held instanceof Several ? held.values : [held]);
+
 type PairGroup = readonly [key: string, values: readonly unknown[]];
 
-function* groupsOf(all: ReadonlyMap<string, readonly unknown[]>): Generator<readonly PairGroup[], void> {
+function* groupsOf(all: ReadonlyMap<string, unknown>): Generator<readonly PairGroup[], void> {
   let [groups, cost]: [PairGroup[], number] = [[], 0];
-  for (const [key, values] of all) {
+  for (const [key, held] of all) {
+    const values = valuesOf(held);
     for (let at = 0; at < values.length; ) {
       const from = at;
       cost += KEY_COST + key.length * 2;
-      for (; at < values.length && cost < COMBINED_AT_ONCE; at += 1) cost += costOf(values[at]);
-      if (at > from) groups.push([key, values.slice(from, at)]);
+      // At least one, however large the key is.
+      do cost += costOf(values[at++]);
+      while (at < values.length && cost < COMBINED_AT_ONCE);
+      groups.push([key, values.slice(from, at)]);
       if (cost < COMBINED_AT_ONCE) continue;
-      if (groups.length > 0) yield groups;
+      yield groups;
       [groups, cost] = [[], 0];
     }
   }
