@@ -18,6 +18,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   bundles: () => import("./bundles.ts"),
   synthesis: () => import("./synthesis.ts"),
   preview: () => import("./preview.ts"),
+  mapreduce: () => import("./mapreduce.ts"),
 };
 
 const { positionals, values } = parseArgs({
