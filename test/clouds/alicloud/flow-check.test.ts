@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { checkFlow } from "../../../lib/clouds/alicloud/deploy/flow-check.ts";
 import { type FlowWorld, flowDefinition } from "../../../lib/clouds/alicloud/deploy/flow-definition.ts";
 import { checkBounds } from "../../../lib/clouds/alicloud/deploy/flow-estimate.ts";
-import type { FlowDefinition, FlowState } from "../../../lib/clouds/alicloud/deploy/flow-states.ts";
+import { type FlowDefinition, type FlowState, flowText } from "../../../lib/clouds/alicloud/deploy/flow-states.ts";
 import { block, type Flow, type Ref, reference } from "../../../lib/parts/flow.ts";
 import type { FunctionPart, Queue, TaskPart } from "../../../lib/parts/part.ts";
 
@@ -147,6 +148,16 @@ describe("what a flow looks like", () => {
     expect(state(Processor!, "one").Parameters).toMatchObject({
       body: { "step.$": 'format("each[{}]/one", $Input.i2.index)' },
     });
+  });
+});
+
+describe("a flow as a text", () => {
+  it.each(["1.1", "1.2"] as const)("is what it was, read as YAML %s", (version) => {
+    const odd = "a: b # c\u2028d\u0085e\u007f\ufeff - 'x' \"y\" {z} \t\n 🎬 ä \\ %";
+    const flow = compiled((flow) =>
+      flow.function("one", resize, { odd, [odd]: [odd, "yes", "012", "1e3", "~", null] }),
+    );
+    expect(parse(flowText(flow), { version })).toEqual(JSON.parse(JSON.stringify(flow)));
   });
 });
 

@@ -112,4 +112,23 @@ describe("a workflow on CloudFlow", () => {
       steps: "check,encode,approve",
     });
   });
+
+  it("is refused before anything is made, with the estimate, where it is too large", async () => {
+    class Wide extends Construct {
+      constructor(cloud: Cloud) {
+        super("Wide", "wide", { cloud });
+        const one = this.function("one", { handler: echo } as never);
+        this.workflow<{ readonly items: readonly { readonly n: number }[] }>("flow", {
+          steps: (flow, input) =>
+            flow.forEach("each", input.items, (inner, item) => inner.function("do", one as never, item as never), {
+              atMost: 1000,
+            }),
+        });
+        this.build();
+      }
+    }
+    await deploy((cloud) => {
+      expect(() => new Wide(cloud)).toThrow(/wide-flow\.steps.*more events.*about 1\d{4} events/s);
+    });
+  });
 });

@@ -95,3 +95,10 @@ export function withParameters<Scope extends FlowScope>(
   );
   return { ...scope, States: changed };
 }
+
+/** A flow as the service reads it: JSON, with the characters escaped that are line breaks or not printable in YAML alone. */
+export const flowText = (flow: FlowDefinition): string =>
+  JSON.stringify(flow).replace(
+    /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );

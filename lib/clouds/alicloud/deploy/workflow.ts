@@ -9,7 +9,7 @@ import type { NameRule } from "../../../shared/name.ts";
 import { stepsOf } from "../../../shared/workflow/definition.ts";
 import { runtimeFile } from "./code.ts";
 import { type FlowFunction, type FlowWorld, flowDefinition, QUALIFIER } from "./flow-definition.ts";
-import { type Constructor, type FlowDefinition, withParameters } from "./flow-states.ts";
+import { type Constructor, type FlowDefinition, flowText, withParameters } from "./flow-states.ts";
 import { type FunctionParts, functionOf, linkOf } from "./function.ts";
 import { ALL_FLOWS, FUNCTION_NAME, functionArn, type Grant, linkGrants, RAM_ACTIONS, role } from "./permissions.ts";
 import { type Site, TABLE_NAME, tableArgs } from "./shared.ts";
@@ -46,7 +46,7 @@ export function workflow(site: Site, scope: Scope, plan: WorkflowPlan): Built {
       name,
       type: "FDL",
       description: `${plan.name} of ${pulumi.getProject()}/${pulumi.getStack()}`,
-      definition: arns.apply((known) => JSON.stringify(withArns(flow, known))),
+      definition: arns.apply((known) => flowText(withArns(flow, known))),
       roleArn: own.arn,
     },
     { ...scope.options, dependsOn: [own.attachment] },
