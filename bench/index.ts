@@ -13,6 +13,7 @@ import { renderFigures, renderMachine, save } from "./report.ts";
 const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
   transcode: () => import("./transcode.ts"),
   formats: () => import("./formats.ts"),
+  sliced: () => import("./sliced.ts"),
   tasks: () => import("./tasks.ts"),
   dev: () => import("./dev.ts"),
   bundles: () => import("./bundles.ts"),

@@ -8,11 +8,14 @@ import { type LocalSession, startDev } from "../lib/clouds/local/dev.ts";
 import { ffmpegTool, PROJECT } from "./machine.ts";
 import { type Cost, type Measured, measure } from "./measure.ts";
 
-/** A fresh local cloud with the video pipelines, in a folder of its own. */
-export async function withPipelines<Value>(work: (session: LocalSession) => Promise<Value>): Promise<Value> {
+/** A fresh local cloud with the video pipelines of a program, in a folder of its own. */
+export async function withPipelines<Value>(
+  work: (session: LocalSession) => Promise<Value>,
+  program = "videos.ts",
+): Promise<Value> {
   const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
   const session = await startDev({
-    program: join(PROJECT, "bench", "programs", "videos.ts"),
+    program: join(PROJECT, "bench", "programs", program),
     project: PROJECT,
     folder,
     watch: false,

@@ -40,6 +40,8 @@ import {
   slicingOf,
 } from "./video-slicing.ts";
 
+export type { Slicing };
+
 /** Settings of {@link VideoTranscodePipeline}. */
 export interface VideoTranscodePipelineArgs extends ConstructArgs, AlarmArgs, TaskBehavior, Machine {
   /** What is made of every video, unless a request names its own. @default ["mp4"] */

@@ -156,3 +156,15 @@ test("turned a quarter, and two sizes from one decode, with every container", as
   expect(outputs.map((output) => look(output).video!.width)).toEqual([180, 180, 180, 180, 180, 180, 90]);
   expectFaithful(outputs[0]!, path);
 });
+
+test("VP9 with Opus, and HEVC in Matroska", async () => {
+  const path = make(join(home, "many codecs.mp4"), [...picture(4), ...sound(4), ...H264, ...GROUP, ...AAC]);
+  const { count, outputs } = await sliced(path, 1, ["webm", { format: "mkv", codec: "hevc", preset: "ultrafast" }]);
+  expect(count).toBe(4);
+  expect(outputs.map((output) => look(output).video!.codec)).toEqual(["vp9", "hevc"]);
+  for (const output of outputs) {
+    expect(look(output).video!.frames, output).toBe(100);
+    expect(Math.abs(look(output).duration - 4), output).toBeLessThan(2 * AAC_FRAME);
+    expectRising(output);
+  }
+});

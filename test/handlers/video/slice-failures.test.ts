@@ -6,7 +6,7 @@ import { handler as encode } from "../../../lib/handlers/video/slices/encode.ts"
 import { handler as fail } from "../../../lib/handlers/video/slices/fail.ts";
 import { handler as plan } from "../../../lib/handlers/video/slices/plan.ts";
 import { MillraceError } from "../../../lib/runtime/errors.ts";
-import { look, sample } from "../../media.ts";
+import { greyFrame, look, sample } from "../../media.ts";
 import { make } from "./seams.ts";
 import { RUN, type World, world } from "./world.ts";
 
@@ -22,6 +22,12 @@ function withFilm(): World {
   w.uploads.add("film", { file: make(join(w.folder, "film.mp4"), [...picture, ...sound, ...coding]) });
   return w;
 }
+
+const firstFrame = (path: string): Uint8Array => greyFrame(path, 0);
+
+/** The mean difference of two frames' pixels. */
+const apart = (one: Uint8Array, other: Uint8Array): number =>
+  one.reduce((sum, pixel, index) => sum + Math.abs(pixel - other[index]!), 0) / one.length;
 
 const framesOf = (w: World): number => look(w.download("film/video.mp4")).video!.frames;
 
@@ -97,6 +103,24 @@ test("what slices failed with is the first attempt's error; the next attempt mak
   expect(w.progress.map(({ message }) => message)).toContain("encode mp4");
 });
 
+test("slices that were stopped half-way are not waited for", async () => {
+  const w = withFilm();
+  await w.slice(PAYLOAD, CUT);
+  await w.work.remove(`runs/${RUN}/slices/1.json`);
+  await w.transcode(PAYLOAD, {});
+  expect(framesOf(w)).toBe(75);
+});
+
+test("an empty object is told as without slices", async () => {
+  const w = withFilm();
+  w.uploads.add("film", "");
+  expect(await w.slice(PAYLOAD, CUT)).toMatchObject({ count: 0, reason: "it is empty" });
+  await expect(w.transcode(PAYLOAD, {})).rejects.toMatchObject({
+    kind: "bad-input",
+    message: "film: is empty: 0 bytes",
+  });
+});
+
 test("a run without slices is made in one piece; nothing that is left is another run's", async () => {
   const w = withFilm();
   w.work.add("runs/run2/manifest.json", "{}");
@@ -130,4 +154,11 @@ test("a watermark and key frames for an m3u8 are where they would be in one piec
   const playlist = readFileSync(w.download("film/video.m3u8"), "utf8");
   expect([...playlist.matchAll(/#EXTINF:([\d.]+)/g)].map(([, seconds]) => Number(seconds))).toEqual([2, 1]);
   expect(look(w.download("film/54p.mp4")).video).toMatchObject({ height: 54, frames: 75 });
+  const whole = world();
+  whole.settings = w.settings;
+  whole.uploads.add("white.png", { file: sample("white.png") });
+  whole.uploads.add("film", { file: sample("plain.mp4") });
+  await whole.transcode(PAYLOAD);
+  for (const key of ["film/video-00000.ts", "film/video-00001.ts", "film/54p.mp4"])
+    expect(apart(firstFrame(w.download(key)), firstFrame(whole.download(key))), key).toBeLessThan(3);
 });

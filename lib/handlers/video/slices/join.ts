@@ -8,7 +8,6 @@ import {
   findJson,
   type Manifest,
   manifestKey,
-  readJson,
   reportKey,
   type SliceReport,
   type SlicesFailure,
@@ -35,7 +34,7 @@ export interface SlicedPicture extends Sliced {
 /**
  * Fetches what was made of a run in slices.
  *
- * @returns nothing if the run is not made in slices.
+ * @returns nothing if the run is not made in slices, or if some of them are missing.
  * @throws what its slices failed with, at the run's first attempt: the next ones make it in one piece.
  */
 export async function fetchSlices(
@@ -49,7 +48,10 @@ export async function fetchSlices(
     throw new MillraceError(isErrorKind(failure.kind) ? failure.kind : "failed", failure.message);
   const manifest = failure ? undefined : await findJson<Manifest>(work, manifestKey(run));
   if (!manifest) return undefined;
-  const reports = await inGroups(manifest.slices, (_, index) => readJson<SliceReport>(work, reportKey(run, index)));
+  const found = await inGroups(manifest.slices, (_, index) => findJson<SliceReport>(work, reportKey(run, index)));
+  const reports = found.filter((report) => report !== undefined);
+  // Somebody stopped them.
+  if (reports.length < found.length) return undefined;
   const sounds = manifest.source.audio ? manifest.sounds : [];
   for (const index of sounds.keys())
     await symlink(await work.file(soundKey(run, index)), join(folder, soundFile(index)));
@@ -69,9 +71,10 @@ export async function fetchSlices(
   return {
     manifest,
     of: (group) => {
-      const found = encodesFor(group, manifest);
-      if (!found) return undefined;
-      return { ...pictures[found.picture]!, ...(found.sound !== undefined && { sound: soundFile(found.sound) }) };
+      const encodes = encodesFor(group, manifest);
+      if (!encodes) return undefined;
+      const { picture, sound } = encodes;
+      return { ...pictures[picture]!, ...(sound !== undefined && { sound: soundFile(sound) }) };
     },
   };
 }

@@ -71,6 +71,7 @@ async function plan(
 ): Promise<Manifest | { readonly reason: string }> {
   const encodes = encodesOf(renditions);
   if (encodes.pictures.length === 0) return { reason: "nothing that is made of it can come from slices" };
+  if (server.size === 0) return { reason: "it is empty" };
   if (isCutRiff(Buffer.from(await server.read(0, 12)), server.size)) return { reason: "it is shorter than it says" };
   const source = toSource(await probe(server.input, probing));
   if (!source.video) return { reason: "it has no picture" };

@@ -1,0 +1,9 @@
+import { local } from "../../lib/clouds/local/index.ts";
+import { VideoTranscodePipeline } from "../../lib/index.ts";
+
+const cloud = local();
+
+new VideoTranscodePipeline("one", { cloud, formats: ["mp4"] });
+new VideoTranscodePipeline("sliced", { cloud, formats: ["mp4"], slices: "always" });
+
+export const millrace = cloud.output;
