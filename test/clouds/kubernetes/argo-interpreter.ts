@@ -35,6 +35,8 @@ export async function runArgo(
   return { phase: end.status === "Succeeded" ? "Succeeded" : "Failed", outputs: run.outputs, nodes: run.nodes };
 }
 
+const TAG = /\{\{(.*?)\}\}/gs;
+
 interface Node {
   readonly status: "Succeeded" | "Failed" | "Skipped";
   readonly outputs?: { readonly parameters: Readonly<Record<string, string | null>> };
@@ -97,7 +99,7 @@ class Run {
     const steps: Record<string, Node> = {};
     const inputs = { parameters: given };
     const names = () => ({ inputs, workflow: { parameters: this.#parameters }, steps });
-    for (const group of template.steps!) {
+    for (const group of this.#early(template.steps!, given)) {
       const before = names();
       const nodes = await Promise.all(group.map((step) => this.#step(step, template, { ...before })));
       for (const [index, node] of nodes.entries()) {
@@ -115,6 +117,27 @@ class Run {
       if (globalName) this.outputs[globalName] = value;
     }
     return { status: "Succeeded", outputs: { parameters } };
+  }
+
+  /** What can be evaluated when the template is called is evaluated then: of steps there is but a name. */
+  #early(steps: NonNullable<ArgoTemplate["steps"]>, given: Readonly<Record<string, string>>) {
+    const names = { inputs: { parameters: given }, workflow: { parameters: this.#parameters }, steps: { name: "run" } };
+    const early = (value: unknown): unknown => {
+      if (Array.isArray(value)) return value.map(early);
+      if (typeof value === "object" && value !== null) {
+        return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, early(inner)]));
+      }
+      return typeof value === "string" ? value.replaceAll(TAG, (tag) => this.#tried(tag, names)) : value;
+    };
+    return early(steps) as NonNullable<ArgoTemplate["steps"]>;
+  }
+
+  #tried(tag: string, names: object): string {
+    try {
+      return this.#filled(tag, names);
+    } catch {
+      return tag;
+    }
   }
 
   async #step(step: ArgoStep, around: ArgoTemplate, names: object): Promise<Node> {
@@ -150,7 +173,7 @@ class Run {
 
   /** A text with its tags filled in. Argo looks for tags in the result again: there must be none. */
   #filled(text: string, names: object): string {
-    const filled = text.replaceAll(/\{\{(.*?)\}\}/gs, (_, tag: string) => {
+    const filled = text.replaceAll(TAG, (_, tag: string) => {
       if (!tag.startsWith("=")) return fieldOf(tag, names);
       const value = this.#evaluate(tag.slice(1), names);
       if (value === null || value === undefined) throw new Error(`failed to evaluate ${tag}`);

@@ -48,8 +48,11 @@ export const toText = (expression: string): string => `toBase64(toJson(${express
 /** What a step of this template has answered; `LOST` too if it was left out. */
 export const answerOf = (step: string): string => `(${given(step, "answer")} ?? ${text(LOST)})`;
 
-/** An output of a step of this template; nil if the step was left out. */
-export const given = (step: string, output: string): string => `steps['${step}']?.outputs?.parameters?.${output}`;
+/**
+ * An output of a step of this template; nil if the step was left out. Before the step has its turn it is an error, and
+ * must be: Argo evaluates what it can when the template is called, and knows a `steps` with a `name` alone by then.
+ */
+export const given = (step: string, output: string): string => `steps['${step}'].outputs?.parameters?.${output}`;
 
 /** Whether an answer says that all went well. */
 export const isOk = (answer: string): string => `${decoded(answer)}.status == "succeeded"`;
