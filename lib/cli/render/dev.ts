@@ -2,10 +2,12 @@ import { join } from "node:path";
 import type { DevEvent } from "../../clouds/local/host/inspect.ts";
 import type { CloudKind, PartKind, Plan, SourcePlan } from "../../parts/plan.ts";
 import { isFinal, type Task, type TaskStatus } from "../../runtime/tasks/task.ts";
+import { isOver, type WorkflowRun, type WorkflowStatus } from "../../runtime/workflows/run.ts";
 import { formatProblem } from "../../shared/problem.ts";
 import { formatBytes } from "../../shared/size.ts";
 import { DEFAULT_FOLDER } from "../options.ts";
 import type { Colors, Live, Terminal } from "../terminal.ts";
+import { renderFlowLine } from "./flow.ts";
 import { renderLogLine, renderRunBar, renderRunLine } from "./run.ts";
 import { count, plain } from "./text.ts";
 import { formatSpan } from "./time.ts";
@@ -48,6 +50,10 @@ function usesOf(plan: Plan, folder: string): readonly (readonly [string, string]
       ["submit a run", `millrace tasks submit ${task} '{ … }'${where}`],
       ["watch runs", `millrace tasks list ${task}${where}`],
     ]),
+    ...namesOf(plan, "workflow").flatMap((workflow): [string, string][] => [
+      ["start a run", `millrace flows start ${workflow} '{ … }'${where}`],
+      ["watch its steps", `millrace flows graph ${workflow} --run … --follow${where}`],
+    ]),
   ];
 }
 
@@ -80,7 +86,7 @@ export class DevView {
   readonly #terminal: Terminal;
   readonly #live: Live;
   readonly #isJson: boolean;
-  readonly #seen = new Map<string, TaskStatus>();
+  readonly #seen = new Map<string, TaskStatus | WorkflowStatus>();
   readonly #atWork = new Map<string, Task>();
   #redraw: NodeJS.Timeout | undefined;
 
@@ -93,6 +99,7 @@ export class DevView {
   tell(event: DevEvent): void {
     if (this.#isJson) this.#terminal.print(JSON.stringify(event));
     else if (event.type === "task.changed") this.#tellRun(event.task);
+    else if (event.type === "workflow.changed") this.#tellFlow(event.run);
     else this.#tellOther(event);
   }
 
@@ -109,23 +116,36 @@ export class DevView {
     this.#live.clear();
   }
 
-  #tellOther(event: Exclude<DevEvent, { type: "task.changed" }>): void {
+  #tellOther(event: OtherEvent): void {
     const line = renderEvent(event, this.#terminal.colors);
     if (line !== undefined) this.say(line);
   }
 
   #tellRun(task: Task): void {
     const name = `${task.task}/${task.id}`;
-    const isNews = this.#seen.get(name) !== task.status;
-    this.#seen.delete(name);
-    this.#seen.set(name, task.status);
-    if (this.#seen.size > MOST_SEEN) this.#seen.delete(this.#seen.keys().next().value!);
+    const isNews = this.#isNews(name, task.status);
     if (isFinal(task.status)) this.#atWork.delete(name);
     else if (task.status !== "queued") this.#atWork.set(name, task);
     // On a terminal a run at work is a bar already.
     if (isNews && (isFinal(task.status) || !this.#terminal.isLive || task.status === "retrying"))
       this.say(renderRunLine(task, this.#terminal.colors));
     else this.#redraw ??= setTimeout(() => this.#draw(), REDRAW_MILLISECONDS);
+  }
+
+  /** Steps come and go without a line: the graph shows them. */
+  #tellFlow(run: WorkflowRun): void {
+    const isNews = this.#isNews(`flow ${run.workflow}/${run.id}`, run.status);
+    if (isNews && (isOver(run.status) || run.status === "running")) {
+      this.say(renderFlowLine(run, this.#terminal.colors));
+    }
+  }
+
+  #isNews(name: string, status: TaskStatus | WorkflowStatus): boolean {
+    const isNews = this.#seen.get(name) !== status;
+    this.#seen.delete(name);
+    this.#seen.set(name, status);
+    if (this.#seen.size > MOST_SEEN) this.#seen.delete(this.#seen.keys().next().value!);
+    return isNews;
   }
 
   #draw(): void {
@@ -141,7 +161,9 @@ export class DevView {
 const changed = (functions: readonly string[]): string =>
   functions.length === 0 ? "taken, with the same code" : `new code in ${functions.join(", ")}`;
 
-function renderEvent(event: Exclude<DevEvent, { type: "task.changed" }>, colors: Colors): string | undefined {
+type OtherEvent = Exclude<DevEvent, { type: "task.changed" | "workflow.changed" }>;
+
+function renderEvent(event: OtherEvent, colors: Colors): string | undefined {
   const { cyan, dim, green, red, yellow } = colors;
   switch (event.type) {
     case "task.logged":

@@ -36,6 +36,9 @@ import { type RunChange, type RunRow, toRun, WorkflowStore } from "./workflow-st
  */
 const ITEMS_AT_ONCE = 200;
 
+/** Between two times that steps of one run are told of, in milliseconds: they may be thousands. */
+const TELL_EVERY = 250;
+
 /** Before the next try after the journal refused a write, in milliseconds. */
 const PAUSE = 1000;
 
@@ -67,6 +70,8 @@ interface Active {
   readonly journal: RunJournal;
   readonly stop: AbortController;
   readonly over: Promise<void>;
+  /** Its steps are told of in a moment. */
+  isTelling: boolean;
 }
 
 /**
@@ -233,7 +238,7 @@ export class Workflows implements WorkflowClient {
         (thrown) => this.#fail(row, thrown),
       )
       .finally(() => cancel());
-    this.#active.set(row.sequence, { row, journal, stop, over });
+    this.#active.set(row.sequence, { row, journal, stop, over, isTelling: false });
   }
 
   async #fail(row: RunRow, thrown: unknown): Promise<void> {
@@ -341,9 +346,15 @@ export class Workflows implements WorkflowClient {
   }
 
   #tellOf(runs: ReadonlySet<number>): void {
+    const { clock, onChange } = this.#options;
     for (const run of runs) {
       const active = this.#active.get(run);
-      if (active) this.#options.onChange(toRun(active.row));
+      if (!active || active.isTelling) continue;
+      active.isTelling = true;
+      clock.at(clock.now() + TELL_EVERY, () => {
+        active.isTelling = false;
+        if (this.#active.get(run) === active) onChange(toRun(active.row));
+      });
     }
   }
 
