@@ -58,13 +58,13 @@ export interface LargeObjectTransferArgs extends ConstructArgs, AlarmArgs, Machi
   readonly workers?: number;
   /** Objects of this size or more go in pieces of it, from "5 MB"; very large ones have larger pieces. @default "16 MB" */
   readonly piece?: Size;
-  /** Longest time of one call of a worker, which is called again while something is left. @default "10 minutes" */
+  /** Longest time of one try of a worker; the next try goes on where it had no time left. @default "10 minutes" */
   readonly timeout?: Duration;
   /** Of workers; a quarter of it holds pieces. @default "1 GB" */
   readonly memory?: Size;
   /** @default 1 */
   readonly cpu?: number;
-  /** Tries of every step, the first included. @default 5 */
+  /** Tries of every step, the first included. @default 8 */
   readonly attempts?: number;
   readonly backoff?: Backoff;
 }
@@ -156,8 +156,6 @@ export class LargeObjectTransfer extends Construct {
 /** Functions that list, begin and complete: how long they take depends on the number of objects. */
 const COORDINATION = { timeout: "10 minutes", memory: "1 GB", cpu: 0.5 } as const;
 
-/** Calls of one worker, each of which goes on where the last one had no time left. */
-const MOST_ROUNDS = 1000;
 const MOST_WORKERS = 1000;
 
 type StepFunction<Id extends keyof Handlers> = FunctionPart<PayloadOf<Handlers[Id]>, ResultOf<Handlers[Id]>>;
@@ -172,17 +170,13 @@ function flowOf(
   flow: Flow,
   request: Ref<TransferRequest>,
   { plan, copy, commit }: Steps,
-  { workers = 32, attempts = 5, backoff }: LargeObjectTransferArgs,
+  { workers = 32, attempts = 8, backoff }: LargeObjectTransferArgs,
 ): Given<Transferred> {
   const { run } = flow;
   const tries = { attempts, ...(backoff && { backoff }) };
   const { groups } = flow.function("plan", plan, { run, request }, tries);
   const work = (each: Flow, { group }: Ref<{ readonly group: number }>) => {
-    each.repeat<{ readonly left: number }>(
-      "rounds",
-      { from: { left: 1 }, until: ({ left }) => is(left, 0), atMost: MOST_ROUNDS },
-      (round) => round.function("copy", copy, { run, group }, tries),
-    );
+    each.function("copy", copy, { run, group }, tries);
   };
   flow.forEach("groups", groups, work, { atMost: workers, concurrency: workers });
   const { outcome, message, objects, bytes, kept } = flow.function("commit", commit, { run }, tries);

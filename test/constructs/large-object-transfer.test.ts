@@ -89,58 +89,26 @@ test("the steps carry numbers and the run's id, nothing of the lists", () => {
             "output": {},
             "steps": [
               {
-                "atMost": 1000,
-                "attempts": 1,
+                "attempts": 3,
                 "backoff": {
                   "factor": 2,
                   "first": 1,
                   "longest": 300,
                 },
-                "block": {
-                  "output": {
-                    "$": "step:copy",
-                  },
-                  "steps": [
-                    {
-                      "attempts": 3,
-                      "backoff": {
-                        "factor": 2,
-                        "first": 1,
-                        "longest": 300,
-                      },
-                      "function": "move-copy",
-                      "input": {
-                        "group": {
-                          "$": "item:groups",
-                          "at": [
-                            "group",
-                          ],
-                        },
-                        "run": {
-                          "$": "run",
-                        },
-                      },
-                      "name": "copy",
-                      "type": "function",
-                    },
-                  ],
-                },
-                "every": 0,
-                "from": {
-                  "left": 1,
-                },
-                "name": "rounds",
-                "type": "repeat",
-                "until": {
-                  "left": {
-                    "$": "state:rounds",
+                "function": "move-copy",
+                "input": {
+                  "group": {
+                    "$": "item:groups",
                     "at": [
-                      "left",
+                      "group",
                     ],
                   },
-                  "op": "equals",
-                  "right": 0,
+                  "run": {
+                    "$": "run",
+                  },
                 },
+                "name": "copy",
+                "type": "function",
               },
             ],
           },

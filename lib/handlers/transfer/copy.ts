@@ -1,4 +1,5 @@
 import { crc64 } from "../../runtime/crc64.ts";
+import { MillraceError } from "../../runtime/errors.ts";
 import type { FunctionInvoked } from "../../runtime/events.ts";
 import type { Context, Handler } from "../../runtime/handler.ts";
 import type { Piece } from "../../runtime/ports.ts";
@@ -17,11 +18,6 @@ export interface CopyInput {
   readonly group: number;
 }
 
-/** How far a worker has come: it is called again while something is left. */
-export interface Copied {
-  readonly left: number;
-}
-
 type World = Context<TransferLinks, TransferSettings>;
 
 /** Pieces under way at once, if they fit into memory. */
@@ -33,8 +29,10 @@ const MARGIN = 60_000;
  * Copies one worker's share: its range of all pieces, and its pages of small objects. What is there already is not
  * copied again, so that whoever comes after a worker that was killed goes on where it stopped. Every read is on
  * condition of the etag that was pinned: a source that changes is given up and never mixed.
+ *
+ * @throws `interrupted` when its time is over and something is left: the next try goes on
  */
-export const handler: Handler<FunctionInvoked<CopyInput>, TransferLinks, TransferSettings, Copied> = async (
+export const handler: Handler<FunctionInvoked<CopyInput>, TransferLinks, TransferSettings, void> = async (
   { payload: { run, group } },
   world,
 ) => {
@@ -49,7 +47,8 @@ export const handler: Handler<FunctionInvoked<CopyInput>, TransferLinks, Transfe
     failures: [...large.failures, ...small.report.failures],
     lost: large.lost,
   });
-  return { left: large.left + small.left };
+  const left = large.left + small.left;
+  if (left > 0) throw new MillraceError("interrupted", `the time is over: ${left} pieces and small objects are left`);
 };
 
 /** A function that has little time keeps a part of it. */

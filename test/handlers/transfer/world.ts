@@ -83,9 +83,15 @@ export const transferOf =
     await before("copy");
     await Promise.all(
       groups.map(async ({ group }) => {
-        for (let left = 1, rounds = 0; left > 0; rounds += 1) {
-          if (rounds > 50) throw new Error("the worker gets nowhere");
-          ({ left } = await call(copy, { run, group }));
+        for (let isOver = false, tries = 0; !isOver; tries += 1) {
+          if (tries > 50) throw new Error("the worker gets nowhere");
+          isOver = await call(copy, { run, group }).then(
+            () => true,
+            (error: unknown) => {
+              if (error instanceof MillraceError && error.kind === "interrupted") return false;
+              throw error;
+            },
+          );
         }
       }),
     );
