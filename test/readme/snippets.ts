@@ -34,7 +34,7 @@ export const nameOf = ({ text }: Block): string | undefined => /^\/\/ ([\w./-]+\
  * Type-checks snippets as strictly as the library, each as a module of its own in the folder of its text.
  *
  * Names that a snippet uses and does not declare are looked for in the file it documents, then in what users import, then
- * in the little world below. A file it names that is nowhere becomes a handler of anything.
+ * in the little world below. A file it names that is nowhere becomes a handler, mapper and reducer of anything.
  *
  * @returns one line per mistake, with file and line; none if all is well.
  */
@@ -79,6 +79,8 @@ const WORLD: Readonly<Record<string, string>> = {
 const ANY_HANDLER = `
 import type { Context, FunctionInvoked } from "millrace/handler";
 export declare function handler(event: FunctionInvoked<Readonly<Record<string, unknown>>>, context: Context): Promise<unknown>;
+export declare function mapper(record: never): Iterable<readonly [key: string, value: unknown]>;
+export declare function reducer(key: string, values: Iterable<never>): unknown;
 `;
 
 function virtualName(snippet: Snippet): string {
