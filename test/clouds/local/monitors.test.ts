@@ -216,3 +216,19 @@ test("runs that no alarm asks about are not kept, and nobody is woken for them",
   monitors.ended(ended("succeeded"));
   expect(monitors.next()).toBeUndefined();
 });
+
+describe("runs of a workflow", () => {
+  test("those that failed are counted, once each; those that were stopped are not", () => {
+    const { monitors, changes, pass, at } = watching({ ...failures, part: "flow" });
+    const over = (id: string, status: "failed" | "stopped") =>
+      monitors.workflowEnded({ workflow: "flow", id, status, started: at(), ended: at(), inputPreview: "null" });
+    over("one", "failed");
+    over("one", "failed");
+    over("two", "stopped");
+    pass(1000);
+    expect(changes).toEqual([]);
+    over("three", "failed");
+    pass(1000);
+    expect(changes).toEqual(["flow failures alarm 2 at 1"]);
+  });
+});
