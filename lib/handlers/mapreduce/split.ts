@@ -85,14 +85,19 @@ async function inputObjects(
   }
 }
 
-/** Large objects are cut evenly; small ones are put together, in their order, until they make a shard. */
-export function planShards(
-  objects: readonly Pick<ObjectInfo, "key" | "etag" | "size">[],
-  shardSize: number,
-): InputPlan {
+/** At most {@link MOST_SHARDS} of them, each of about that size, or larger where they would be more. */
+export function planShards(objects: readonly InputObject[], shardSize: number): InputPlan {
   const size = objects.reduce((sum, object) => sum + object.size, 0);
-  // Half of it for what does not come out even.
-  const shardBytes = Math.max(shardSize, Math.ceil((2 * size) / MOST_SHARDS));
+  const shards = cutInto(objects, shardSize);
+  // Any two that follow each other have more than one's size together.
+  const fewer = () => cutInto(objects, Math.ceil((2 * size) / (MOST_SHARDS - 1)));
+  return { objects: objects.length, size, shards: shards.length > MOST_SHARDS ? fewer() : shards };
+}
+
+type InputObject = Pick<ObjectInfo, "key" | "etag" | "size">;
+
+/** Large objects are cut evenly; small ones are put together, in their order, until they make a shard. */
+function cutInto(objects: readonly InputObject[], shardBytes: number): readonly (readonly Piece[])[] {
   const shards: Piece[][] = [];
   let [open, openBytes]: [Piece[], number] = [[], 0];
   for (const { key, etag, size } of objects) {
@@ -112,5 +117,5 @@ export function planShards(
     openBytes += size;
   }
   if (open.length > 0) shards.push(open);
-  return { objects: objects.length, size, shards };
+  return shards;
 }
