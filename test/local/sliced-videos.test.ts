@@ -126,7 +126,11 @@ test("killed at random moments, it goes on with the slices that are left", async
   }
   const cloud = await stage.start({ program });
   await cloud.idle();
-  expect((await slicedRun(cloud)).run).toMatchObject({ status: "succeeded" });
+  const sliced = await slicedRun(cloud);
+  expect(sliced.run).toMatchObject({ status: "succeeded" });
+  expect(sliced.steps.filter(({ step }) => step === "slice").map(({ status }) => status)).toEqual(
+    Array.from({ length: 6 }, () => "succeeded"),
+  );
   const [run] = await runs(cloud);
   expect(run).toMatchObject({ status: "succeeded" });
   expect(look(await download(cloud, "film.mp4/video.mp4")).video!.frames).toBe(150);
