@@ -82,11 +82,12 @@ function withArgo(): void {
     await expect(apply(workflow)).resolves.toMatchObject({ metadata: { name: "a-run" } });
   });
 
-  test.each<[string, (template: ArgoWorkflowTemplate) => object]>([
-    ["a field that there is not", ({ spec, ...rest }) => ({ ...rest, spec: { ...spec, entry: "run" } })],
+  test.each<[string, (template: ArgoWorkflowTemplate) => object, RegExp]>([
+    ["a field that there is not", ({ spec, ...rest }) => ({ ...rest, spec: { ...spec, entry: "run" } }), /entry/],
     [
       "a step that is no list",
       ({ spec, ...rest }) => ({ ...rest, spec: { ...spec, templates: [{ name: "run", steps: "first" }] } }),
+      /steps/,
     ],
     [
       "a pod's field of another type",
@@ -94,11 +95,16 @@ function withArgo(): void {
         ...rest,
         spec: { ...spec, templates: spec.templates.map((one) => ({ ...one, serviceAccountName: 7 })) },
       }),
+      /serviceAccountName/,
     ],
-    ["a name with capitals", (template) => ({ ...template, metadata: { ...template.metadata, name: "With_Case" } })],
-  ])("%s is refused", async (_, change) => {
+    [
+      "a name with capitals",
+      (template) => ({ ...template, metadata: { ...template.metadata, name: "With_Case" } }),
+      /With_Case/,
+    ],
+  ])("%s is refused", async (_, change, message) => {
     const template = compiled("refused", DEFINITIONS[0]!.definition);
-    await expect(apply(change(template))).rejects.toThrow();
+    await expect(apply(change(template))).rejects.toThrow(message);
   });
 }
 
