@@ -799,7 +799,7 @@ class FlowCompiler {
       ...placed(name, around),
       Type: "Parallel",
       Branches: [this.#answered(step, asked), this.#asked(step, around, asked)],
-      ResultSelector: { "output.$": "$[0].output" },
+      ResultSelector: { "output.$": "$[0]" },
       ...this.#composite(step, around),
       Next: next,
     };
@@ -814,7 +814,7 @@ class FlowCompiler {
       TableName: this.#targets.table,
       Key: { pk: { S: this.#targets.partition }, sk: { "S.$": `${asked}.callback` } },
     };
-    const output = this.#pass(states, `${name}: output`, { OutputPath: "$.answer.said", End: true });
+    const output = this.#pass(states, `${name}: output`, { OutputPath: "$.answer.said.output", End: true });
     const wrong = this.#pass(states, `${name}: refused`, {
       InputPath: "$.answer.said.error",
       ResultPath: failure.path,

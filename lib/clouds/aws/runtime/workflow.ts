@@ -158,12 +158,17 @@ export class StatesFlow implements WorkflowStarter, WorkflowController, Workflow
 
   /** @throws `not-found` where no step of the workflow asks anybody, or there is no such run */
   async answer(callback: string, answer: Answer): Promise<void> {
-    const id = callback.slice(0, Math.max(0, callback.indexOf("/")));
-    if (this.#address.table === undefined || !RUN_ID.test(id) || !(await this.#describe(id))) {
+    if (this.#address.table === undefined || !(await this.has(callback))) {
       throw new MillraceError("not-found", `no step of "${this.#address.part}" waits for an answer to "${callback}"`);
     }
     const { Callbacks } = await import("./callbacks.ts");
     await new Callbacks(this.#address, this.#world).answer(callback, answer);
+  }
+
+  /** Whether a callback is of a run of this workflow. */
+  async has(callback: string): Promise<boolean> {
+    const id = callback.slice(0, Math.max(0, callback.indexOf("/")));
+    return RUN_ID.test(id) && (await this.#describe(id)) !== undefined;
   }
 
   async #steps(run: WorkflowRun): Promise<readonly StepRecord[]> {
@@ -230,8 +235,8 @@ export class StatesFlow implements WorkflowStarter, WorkflowController, Workflow
       started: startDate!.toISOString(),
       ...(stopDate && isOver(status) && { ended: stopDate.toISOString() }),
       ...(status === "failed" && { error: errorOf(execution) }),
-      inputPreview: (input ?? "").slice(0, PREVIEW),
-      ...(status === "succeeded" && { outputPreview: (output ?? "").slice(0, PREVIEW) }),
+      inputPreview: preview(input),
+      ...(status === "succeeded" && { outputPreview: preview(output) }),
     };
   }
 
@@ -240,7 +245,8 @@ export class StatesFlow implements WorkflowStarter, WorkflowController, Workflow
   }
 }
 
-const PREVIEW = 1024;
+/** Of JSON, which the service may space out. */
+const preview = (text = "null"): string => JSON.stringify(JSON.parse(text)).slice(0, 1024);
 
 type Execution = Pick<
   DescribeExecutionOutput,
