@@ -7,6 +7,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import type { LocalClient } from "../../lib/clouds/local/client.ts";
+import { evaluate } from "../../lib/program/evaluate.ts";
 import { isOver, type WorkflowRun } from "../../lib/runtime/workflows/run.ts";
 import { startLocal } from "../../lib/testing/index.ts";
 import { MB, noise } from "../handlers/transfer/world.ts";
@@ -121,6 +122,13 @@ test("after kill -9 of everything no piece that was there is copied again", { ti
   expect(await hashOf(await to.stream("a"))).toBe(await hashOf(content(200)));
   await second.end("SIGINT");
   expect(readdirSync(join(stage.folder, "uploads"))).toEqual([]);
+});
+
+test.each(["index", "clouds"])("the example %s has no problems on its clouds", { timeout: 120_000 }, async (name) => {
+  const program = join(project, "examples", "large-object-transfer", `${name}.ts`);
+  const { plan, problems } = await evaluate({ folder: project, program });
+  expect(problems).toEqual([]);
+  expect(plan.parts.filter(({ kind }) => kind === "workflow")).toHaveLength(1);
 });
 
 /** The pieces that the local cloud's journal knows, by number: another file is another copy. */
