@@ -9,7 +9,7 @@ const BLOCK = 8 * 2 ** 20;
 const buffer = Buffer.allocUnsafe(BLOCK + 2 ** 20);
 const sums = new Map<string, number>();
 const add = (key: string, value: number) => sums.set(key, (sums.get(key) ?? 0) + value);
-const handle = openSync(file);
+const handle = openSync(file, "r");
 for (let held = 0; ; ) {
   const read = readSync(handle, buffer, held, BLOCK, null);
   if (read === 0) break;
