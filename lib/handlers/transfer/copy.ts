@@ -116,6 +116,7 @@ async function copyRange(
   let left = 0;
   const most = Math.max(1, Math.min(AT_ONCE, Math.floor(world.settings.buffer / object.piece), missing.length));
   const buffers: Buffer[] = [];
+  const store: Store = { copies: true };
   await atOnce(most, missing, async (number, lane) => {
     world.signal.throwIfAborted();
     if (world.clock.now() >= until) {
@@ -125,7 +126,7 @@ async function copyRange(
     await tried(world, async () => {
       // Made when it is needed: what the store copies by itself is never read.
       const buffer = () => (buffers[lane] ??= Buffer.allocUnsafeSlow(Math.min(object.piece, object.size)));
-      await copyPiece(world, object, number, buffer);
+      await copyPiece(world, object, number, buffer, store);
     });
     progress.add(sizeOf(object, number));
   });
@@ -158,19 +159,28 @@ const isSumOfAll = ({ pieces, crc64: whole, upload }: LargeObject, { crc64: sum 
 export const sizeOf = ({ size, piece, pieces }: LargeObject, number: number): number =>
   number === pieces ? size - piece * (pieces - 1) : piece;
 
+/** Whether the store copies by itself, as far as is known: one that did not once is not asked again. */
+interface Store {
+  copies: boolean;
+}
+
 /** By the store where it can; else what is read goes on with its CRC, which the store compares. */
 async function copyPiece(
   { links: { from, to }, signal }: World,
   object: LargeObject,
   number: number,
   buffer: () => Buffer,
+  store: Store,
 ): Promise<void> {
   const { key, etag: ifMatch, piece, upload } = object;
   const size = sizeOf(object, number);
   const begin = piece * (number - 1);
   const range = [begin, begin + size - 1] as const;
-  const copied = await to.copyPiece(upload, number, { from, key, range, ifMatch });
-  if (copied && !isSumOfAll(object, copied)) return;
+  if (store.copies) {
+    const copied = await to.copyPiece(upload, number, { from, key, range, ifMatch });
+    if (copied && !isSumOfAll(object, copied)) return;
+    store.copies = false;
+  }
   const stream = await from.stream(key, { range, ifMatch });
   const body = await readWhole(stream, buffer().subarray(0, size), `${key}, piece ${number}`, signal);
   await to.putPiece(upload, number, body, upload.crc64 && crc64(upload.crc64, body));
