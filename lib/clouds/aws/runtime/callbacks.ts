@@ -63,7 +63,7 @@ export class Callbacks {
       { "#answer": "answer", "#ttl": "ttl" },
       { ":answer": { S: text }, ":until": { N: String(until) } },
     );
-    return { token: row.token?.S, counts: row.answer?.S ?? text };
+    return { token: row.told?.BOOL ? undefined : row.token?.S, counts: row.answer?.S ?? text };
   }
 
   async #update(
@@ -105,10 +105,13 @@ export class Callbacks {
     } catch (error) {
       signal.throwIfAborted();
       const { cause } = error as { readonly cause?: { readonly name?: string } };
-      if (cause?.name !== "TaskTimedOut" && cause?.name !== "TaskDoesNotExist") throw error;
+      if (!OVER.has(cause?.name ?? "")) throw error;
     }
   }
 }
+
+/** https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html#API_SendTaskSuccess_Errors */
+const OVER: ReadonlySet<string> = new Set(["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"]);
 
 const toStepAnswer = (answer: Answer): StepAnswer =>
   "error" in answer
