@@ -10,6 +10,7 @@ export {
   type MapReduceFlowArgs,
   type MapReduceInput,
 } from "./constructs/map-reduce-flow.ts";
+export type { Slicing } from "./constructs/video-slicing.ts";
 export { VideoTranscodePipeline, type VideoTranscodePipelineArgs } from "./constructs/video-transcode-pipeline.ts";
 export * from "./parts/index.ts";
 export { formatProblem, type Problem, ProblemsError } from "./shared/problem.ts";

@@ -28,11 +28,22 @@ class Approvals extends Construct {
       handler: echo,
       links: { starts: start(flow), controls: control(flow), answers: answer(flow) },
     } as never);
+    this.monitor("alarms", { alarms: [{ part: flow, metric: "failures", above: 0 }] });
     this.build();
   }
 }
 
 describe("a workflow on CloudFlow", () => {
+  it("has alarms on its failed executions", async () => {
+    const resources = await deploy((cloud) => void new Approvals(cloud));
+    const [alarm] = ofType(resources, "Alarm");
+    const [flow] = ofType(resources, "Flow");
+    expect(alarm?.inputs).toMatchObject({ project: "acs_fnf", metric: "ExecutionsFailed" });
+    expect(JSON.parse(alarm?.inputs.metricDimensions as string)).toEqual([
+      { userId: ACCOUNT, region: REGION, flowName: flow?.inputs.name },
+    ]);
+  });
+
   it("is a flow, a role that may call its functions alone, and what of ours it needs", async () => {
     const resources = await deploy((cloud) => void new Approvals(cloud));
     expect(listOf(resources.filter(({ name }) => name.startsWith("approvals-flow")))).toMatchInlineSnapshot(`

@@ -5,6 +5,7 @@ import type { Built } from "../../../parts/part.ts";
 import type { AlarmPlan, MonitorPlan } from "../../../parts/plan.ts";
 import { FUNCTION_NAME, functionArn, queueArn } from "./permissions.ts";
 import type { Site } from "./shared.ts";
+import { FLOW_NAME } from "./workflow.ts";
 
 /** Periods that CloudMonitor knows, in seconds. */
 const PERIODS = [60, 300, 900, 3600] as const;
@@ -26,6 +27,15 @@ const METRICS = {
   messages: { project: "acs_mns_new", metric: "ActiveMessages", statistics: "Maximum" },
   age: { project: "acs_mns_new", metric: "OldestMessageAge", statistics: "Maximum" },
 } as const satisfies Record<AlarmPlan["metric"], Metric>;
+
+/**
+ * Those of flows. The names of the numbers are documented, that of the service among them is not.
+ * https://help.aliyun.com/en/document_detail/2527025.html
+ */
+const FLOW_METRICS: Readonly<Partial<Record<AlarmPlan["metric"], Metric>>> = {
+  failures: { project: "acs_fnf", metric: "ExecutionsFailed", statistics: "Sum" },
+  duration: { project: "acs_fnf", metric: "ExecutionExecTimeMs", statistics: "Average" },
+};
 
 /**
  * Alarms of CloudMonitor, to the contact groups of the settings and to queues and functions.
@@ -61,7 +71,9 @@ function alarmOf(
   contactGroups: readonly string[],
   targets: alicloud.types.input.cms.AlarmTarget[],
 ) {
-  const { project, metric, statistics } = METRICS[alarm.metric];
+  const isFlow = scope.plan(alarm.part).kind === "workflow";
+  const found: Metric = (isFlow ? FLOW_METRICS[alarm.metric] : undefined) ?? METRICS[alarm.metric];
+  const { project, metric, statistics } = found;
   return site.make(
     alicloud.cms.Alarm,
     `${scope.name}-${lastingName(scope, alarm)}`,
@@ -76,7 +88,7 @@ function alarmOf(
       escalationsCritical: {
         statistics,
         comparisonOperator: ">",
-        // Functions count in milliseconds.
+        // Functions and flows count in milliseconds.
         threshold: String(alarm.metric === "duration" ? alarm.above * 1000 : alarm.above),
         times: 1,
       },
@@ -87,20 +99,18 @@ function alarmOf(
   );
 }
 
-/** A task's numbers are its worker's. */
+/** Whose numbers they are; a task's are its worker's. */
 function dimensionsOf(site: Site, scope: Scope, { part, metric }: AlarmPlan): pulumi.Output<string> {
   const plan = scope.plan(part);
-  const isQueue = metric === "messages" || metric === "age";
-  const name = isQueue
-    ? scope.part(part).id
-    : pulumi.output(scope.physicalName(FUNCTION_NAME, plan.kind === "task" ? plan.worker : part));
+  const [dimension, name] =
+    metric === "messages" || metric === "age"
+      ? ["queue", scope.part(part).id]
+      : plan.kind === "workflow"
+        ? ["flowName", scope.physicalName(FLOW_NAME, part)]
+        : ["functionName", scope.physicalName(FUNCTION_NAME, plan.kind === "task" ? plan.worker : part)];
   return pulumi
     .all([name, site.account])
-    .apply(([name, userId]) =>
-      JSON.stringify([
-        isQueue ? { userId, region: site.region, queue: name } : { userId, region: site.region, functionName: name },
-      ]),
-    );
+    .apply(([name, userId]) => JSON.stringify([{ userId, region: site.region, [dimension as string]: name }]));
 }
 
 /** https://www.alibabacloud.com/help/en/cms/cloudmonitor-1-0/developer-reference/api-cms-2019-01-01-putresourcemetricrule */

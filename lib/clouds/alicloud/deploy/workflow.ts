@@ -253,4 +253,4 @@ function helperFunction(
 }
 
 /** https://www.alibabacloud.com/help/en/serverless-workflow/latest/api-fnf-2019-03-15-createflow */
-const FLOW_NAME: NameRule = { max: 128, allowed: /[A-Za-z0-9_-]/ };
+export const FLOW_NAME: NameRule = { max: 128, allowed: /[A-Za-z0-9_-]/ };

@@ -37,8 +37,8 @@ const METRICS = {
   age: { namespace: "AWS/SQS", metricName: "ApproximateAgeOfOldestMessage", statistic: "Maximum" },
 } as const satisfies Record<AlarmPlan["metric"], Metric>;
 
-/** Those of tasks. https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html */
-const TASK_METRICS: Readonly<Partial<Record<AlarmPlan["metric"], Metric>>> = {
+/** Those of what a state machine runs. https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html */
+const MACHINE_METRICS: Readonly<Partial<Record<AlarmPlan["metric"], Metric>>> = {
   failures: { namespace: "AWS/States", metricName: "ExecutionsFailed", statistic: "Sum" },
   duration: { namespace: "AWS/States", metricName: "ExecutionTime", statistic: "Maximum", scale: 1000 },
 };
@@ -75,7 +75,8 @@ const lastingName = (scope: Scope, { part, metric }: AlarmPlan): string => `${sc
 function alarmOf(site: Site, scope: Scope, alarm: AlarmPlan, told: readonly pulumi.Input<string>[]) {
   const { part, metric, above, period } = alarm;
   const plan = scope.plan(part);
-  const found: Metric = (plan.kind === "task" ? TASK_METRICS[metric] : undefined) ?? METRICS[metric];
+  const isMachine = plan.kind === "task" || plan.kind === "workflow";
+  const found: Metric = (isMachine ? MACHINE_METRICS[metric] : undefined) ?? METRICS[metric];
   const { namespace, metricName, statistic, scale = 1 } = found;
   return site.make(
     aws.cloudwatch.MetricAlarm,
@@ -101,7 +102,7 @@ function alarmOf(site: Site, scope: Scope, alarm: AlarmPlan, told: readonly pulu
 
 function dimensionsOf(site: Site, scope: Scope, { part }: AlarmPlan): Record<string, pulumi.Input<string>> {
   const plan = scope.plan(part);
-  if (plan.kind === "task") return { StateMachineArn: machineArn(site, scope, plan) };
+  if (plan.kind === "task" || plan.kind === "workflow") return { StateMachineArn: machineArn(site, scope, plan) };
   if (plan.kind === "queue") return { QueueName: scope.part(part).id.apply(nameIn) };
   return { FunctionName: scope.physicalName(FUNCTION_NAME, part) };
 }
