@@ -82,7 +82,7 @@ export interface LargeObjectTransferArgs extends ConstructArgs, AlarmArgs, Machi
  * copy does not appear.
  *
  * @example
- * const move = new LargeObjectTransfer("move", { cloud, from: shanghai.videos, to: hangzhou.videos, when: "upload" });
+ * const move = new LargeObjectTransfer("move", { cloud, when: "upload", overwrites: "always" });
  */
 export class LargeObjectTransfer extends Construct {
   /** What is copied. */

@@ -3,7 +3,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import type { LocalClient } from "../../lib/clouds/local/client.ts";
-import type { WorkflowHistory } from "../../lib/runtime/workflows/run.ts";
+import { isFinal } from "../../lib/runtime/tasks/task.ts";
+import { isOver, type WorkflowHistory } from "../../lib/runtime/workflows/run.ts";
+import type { LocalCloud } from "../../lib/testing/index.ts";
 import { make } from "../handlers/video/seams.ts";
 import { look, sample } from "../media.ts";
 import { startDevProcess } from "./dev-process.ts";
@@ -35,6 +37,17 @@ const film = ({ folder }: Pick<Scene, "folder">): string =>
     ...["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25", "-c:a", "aac"],
   ]);
 
+/** Idle, with nothing left that waits for its next try. */
+async function settled(cloud: LocalCloud): Promise<void> {
+  for (;;) {
+    await cloud.idle();
+    const { runs: sliced } = await cloud.workflows.list(WORKFLOW);
+    const tasks = await runs(cloud);
+    if (sliced.every(({ status }) => isOver(status)) && tasks.every(({ status }) => isFinal(status))) return;
+    await pause(50);
+  }
+}
+
 /** The only run in slices, with its steps. */
 async function slicedRun({ workflows }: LocalClient): Promise<WorkflowHistory> {
   const { runs: found } = await workflows.list(WORKFLOW);
@@ -65,7 +78,7 @@ test("a video put into the bucket becomes five formats by slices; what fails twi
   const cloud = await stage.start({ program });
   cloud.fault({ at: "function.start", part: "videos-slice", times: 2, error: "unavailable" });
   await putFile(cloud, "in/film.mp4", film(stage));
-  await cloud.idle();
+  await settled(cloud);
 
   const { run, steps } = await slicedRun(cloud);
   expect(run).toMatchObject({ status: "succeeded" });
@@ -84,7 +97,7 @@ test("what slices fail with is told as a failure of the run, and nothing is left
   const cloud = await stage.start({ program });
   cloud.fault({ at: "function.start", part: "videos-slice", error: "refused" });
   await putFile(cloud, "film.mp4", film(stage));
-  await cloud.idle();
+  await settled(cloud);
 
   const [run] = await runs(cloud);
   expect(run).toMatchObject({ status: "failed", error: { kind: "refused" } });
@@ -94,7 +107,7 @@ test("what slices fail with is told as a failure of the run, and nothing is left
   expect(await keys(cloud)).toEqual([]);
 
   await cloud.tasks.retry("videos", run!.id);
-  await cloud.idle();
+  await settled(cloud);
   expect((await runs(cloud))[0]).toMatchObject({ status: "succeeded" });
   expect(await keys(cloud)).toContain("film.mp4/video.m3u8");
   expect(await keys(cloud, "videos-work")).toEqual([]);
@@ -105,7 +118,7 @@ test("what can't be cut, or is no video, goes the same way as without slices", a
   const cloud = await stage.start({ program });
   await putFile(cloud, "film.avi", sample("plain.avi"));
   await put(cloud, "text.mp4", "no video");
-  await cloud.idle();
+  await settled(cloud);
   const ended = await runs(cloud);
   expect(ended.map(({ status }) => status).sort()).toEqual(["failed", "succeeded"]);
   const failed = ended.find(({ status }) => status === "failed");
@@ -125,7 +138,7 @@ test("killed at random moments, it goes on with the slices that are left", async
     await dev.end("SIGKILL");
   }
   const cloud = await stage.start({ program });
-  await cloud.idle();
+  await settled(cloud);
   const sliced = await slicedRun(cloud);
   expect(sliced.run).toMatchObject({ status: "succeeded" });
   expect(sliced.steps.filter(({ step }) => step === "slice").map(({ status }) => status)).toEqual(

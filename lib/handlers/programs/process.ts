@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rename, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 import { MillraceError } from "../../runtime/errors.ts";
 import type { FunctionInvoked } from "../../runtime/events.ts";
@@ -29,8 +30,16 @@ export const handler: Handler<FunctionInvoked, unknown, ProcessSettings> = async
     throw error;
   });
   const { url, ended } = await running;
-  return Promise.race([callProgram(url, payload, signal), ended]);
+  const answer = callProgram(url, payload, signal).catch(async (error: unknown) => {
+    // A program that dies closes its connection a moment before its end is known, and the end says more.
+    if (!signal.aborted) await Promise.race([ended, pause(END_KNOWN_WITHIN)]);
+    throw error;
+  });
+  return Promise.race([answer, ended]);
 };
+
+/** Milliseconds from a connection that broke to the end of the process, at most, on a busy computer. */
+const END_KNOWN_WITHIN = 2000;
 
 /** One for each process of the function: it serves one call after the other. */
 let running: Promise<Running> | undefined;

@@ -3,7 +3,6 @@ import type { BucketReader, BucketUploader, BucketWriter } from "../../runtime/p
 
 /** When an object of the target may be overwritten: one that is older than its source, any, or none. */
 export type Overwrites = "older" | "always" | "never";
-export const OVERWRITES: readonly Overwrites[] = ["older", "always", "never"];
 
 /** A transfer's effective settings, as plain JSON. */
 export interface TransferSettings {
