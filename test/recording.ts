@@ -82,6 +82,7 @@ function recordingDriver(support: Support, built: Recorded[], settings: CloudSet
       table: build,
       monitor: build,
       workflow: build,
+      stream: build,
     },
   };
 }
@@ -139,6 +140,8 @@ function sourceText(source: SourcePlan): string {
       return `queue.received ${source.queue} by ${source.batch}`;
     case "schedule.fired":
       return `schedule.fired ${source.schedule}`;
+    case "stream.consumed":
+      return `stream.consumed ${source.stream} by ${source.batch}`;
   }
 }
 

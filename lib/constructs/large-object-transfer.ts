@@ -28,7 +28,7 @@ import {
   write,
 } from "../parts/index.ts";
 import { MACHINE_OPTIONS } from "../parts/machine.ts";
-import type { QueueReceived, ScheduleFired, SourceEvent } from "../runtime/events.ts";
+import type { QueueReceived, ScheduleFired, SingleEvent } from "../runtime/events.ts";
 import type { Duration } from "../shared/duration.ts";
 import { type Problem, unknownOptions } from "../shared/problem.ts";
 import { type Size, toBytes } from "../shared/size.ts";
@@ -139,7 +139,7 @@ export class LargeObjectTransfer extends Construct {
 
   #starter({ when = [], prefix = "" }: LargeObjectTransferArgs): void {
     // What is no start is told with all other problems.
-    const sources = [when].flat().flatMap((one): readonly Source<SourceEvent>[] => {
+    const sources = [when].flat().flatMap((one): readonly Source<SingleEvent>[] => {
       if (one === "upload") return [created(this.from, { prefix })];
       return typeof one === "object" ? [one] : [];
     });

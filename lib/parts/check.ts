@@ -3,6 +3,7 @@ import type { Problem } from "../shared/problem.ts";
 import { formatBytes } from "../shared/size.ts";
 import { DEFAULTS } from "./defaults.ts";
 import type { BackoffPlan, FunctionPlan, PartPlan, SourcePlan } from "./plan.ts";
+import { partOf } from "./source.ts";
 import { type LimitName, type OptionFact, type Support, unitOf } from "./support.ts";
 
 /** Finds a part of the same cloud by its name. */
@@ -175,21 +176,11 @@ function referencesOf(part: PartPlan): readonly (readonly [field: string, part: 
   }
 }
 
-function partOf(source: SourcePlan): string {
-  switch (source.type) {
-    case "bucket.created":
-      return source.bucket;
-    case "queue.received":
-      return source.queue;
-    case "schedule.fired":
-      return source.schedule;
-  }
-}
-
 const checkFunction = (part: FunctionPlan, support: Support, find: FindPart): readonly Problem[] => [
   ...part.sources.flatMap((source) => [
     ...checkSource(part, source, support),
     ...(source.type === "queue.received" ? checkQueueSource(part, source, support, find) : []),
+    ...(source.type === "stream.consumed" ? checkStreamSource(part, source, support) : []),
   ]),
   ...checkMachine(part, support),
   ...checkEnvironment(part, support),
@@ -225,6 +216,16 @@ function checkQueueSource(
     ...checkLimit(`${name}.when.window`, "queueWindowSeconds", window, support),
   ];
 }
+
+const checkStreamSource = (
+  { name, timeout }: FunctionPlan,
+  { batch, window }: Extract<SourcePlan, { readonly type: "stream.consumed" }>,
+  support: Support,
+): readonly Problem[] => [
+  ...checkLimit(`${name}.timeout`, "eventFunctionSeconds", timeout, support, "hand longer work to a task"),
+  ...checkLimit(`${name}.when.batch`, "streamBatch", batch, support),
+  ...checkLimit(`${name}.when.window`, "streamWindowSeconds", window, support),
+];
 
 function checkLimit(
   path: string,

@@ -17,6 +17,7 @@ import {
   type Queue,
   type Schedule,
   type Secret,
+  type Stream,
   type Table,
   type TaskPart,
   type Volume,
@@ -28,6 +29,7 @@ import { type QueueSpec, queuePlan } from "./queue.ts";
 import { type ScheduleSpec, schedulePlan } from "./schedule.ts";
 import { type SecretSpec, secretPlan } from "./secret.ts";
 import type { Source } from "./source.ts";
+import { type StreamSpec, streamPlan } from "./stream.ts";
 import { type TableSpec, tablePlan } from "./table.ts";
 import { type AnyTaskSpec, type TaskBehavior, type TaskSpec, taskPlan } from "./task.ts";
 import { Units } from "./units.ts";
@@ -95,6 +97,11 @@ export abstract class Construct extends pulumi.ComponentResource {
   protected table(id: string, spec: TableSpec = {}): Table {
     const names = this.#names(id);
     return this.#declare(tablePlan(names, spec, this.#units(names)));
+  }
+
+  protected stream(id: string, spec: StreamSpec = {}): Stream {
+    const names = this.#names(id);
+    return this.#declare(streamPlan(names, spec, this.#units(names)));
   }
 
   protected volume(id: string, spec: VolumeSpec = {}): Volume {

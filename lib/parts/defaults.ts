@@ -15,4 +15,6 @@ export const DEFAULTS = {
   taskGrace: 30,
   taskRetention: 7 * 86_400,
   workflowTimeout: 86_400,
+  streamPartitions: 6,
+  streamRetention: 7 * 86_400,
 } as const;

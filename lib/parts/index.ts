@@ -29,10 +29,12 @@ export type { FunctionSpec } from "./function.ts";
 export {
   all,
   answer,
+  claim,
   control,
   invoke,
   type Link,
   mount,
+  produce,
   type ReachOptions,
   read,
   receive,
@@ -53,6 +55,7 @@ export type {
   Queue,
   Schedule,
   Secret,
+  Stream,
   Table,
   TaskPart,
   Volume,
@@ -64,7 +67,8 @@ export type { QueueSpec } from "./queue.ts";
 export type { BucketReach } from "./reach.ts";
 export type { ScheduleSpec } from "./schedule.ts";
 export type { SecretSpec } from "./secret.ts";
-export { created, cron, every, fired, received, type Source } from "./source.ts";
+export { consumed, created, cron, every, fired, received, type Source } from "./source.ts";
+export type { Kafka, StreamSpec } from "./stream.ts";
 export type { Fact, LimitName, OptionFact, PartFact, Support } from "./support.ts";
 export type { TableSpec } from "./table.ts";
 export type { Hook, HookSpec, TaskBehavior, TaskSpec } from "./task.ts";

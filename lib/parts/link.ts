@@ -7,6 +7,8 @@ import type {
   QueueReceiver,
   QueueSender,
   SecretReader,
+  StreamClaimer,
+  StreamProducer,
   TableReader,
   TableWriter,
   TaskController,
@@ -17,7 +19,7 @@ import type {
   WorkflowStarter,
 } from "../runtime/ports.ts";
 import { keysLink } from "../shared/environment.ts";
-import type { Bucket, FunctionPart, Part, Queue, Secret, Table, TaskPart, Volume, Workflow } from "./part.ts";
+import type { Bucket, FunctionPart, Part, Queue, Secret, Stream, Table, TaskPart, Volume, Workflow } from "./part.ts";
 import type { Action, LinkPlan, PartKind } from "./plan.ts";
 
 declare const port: unique symbol;
@@ -114,6 +116,20 @@ export const start = <Input = unknown>(part: Workflow): Link<WorkflowStarter<Inp
 
 /** Lets the function answer the callbacks of a workflow. */
 export const answer = (part: Workflow): Link<WorkflowAnswerer> => link("answer", ["workflow"], part, "workflow.answer");
+
+/** Lets the function append records. */
+export const produce = (part: Stream): Link<StreamProducer> => streamLink("produce", part, "stream.produce");
+
+/** Lets the function keep how far it has come in the stream, so that it does no record twice. */
+export const claim = (part: Stream): Link<StreamClaimer> => streamLink("claim", part, "stream.claim");
+
+/** A stream is reached as its user, whatever the function's role is. */
+function streamLink<Port>(verb: string, part: Stream, action: Action): Link<Port> {
+  const made = link<Port>(verb, ["stream"], part, action);
+  const user = part.plan.kafka?.user;
+  const keys = user === undefined ? undefined : (part.cloud.find(user) as Secret | undefined);
+  return keys === undefined ? made : { ...made, keys };
+}
 
 /** Gives the function the volume as a folder. */
 export const mount = (part: Volume, { readOnly = false }: { readonly readOnly?: boolean } = {}): Link<VolumeMount> =>

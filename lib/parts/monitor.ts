@@ -27,7 +27,7 @@ export interface MonitorSpec {
 /** One alarm: a part's number stayed above a bound. */
 export interface Alarm {
   readonly part: Part;
-  /** `failures` of a function or task, `messages` waiting in a queue, `age` of its oldest in seconds, `duration` of a run in seconds. */
+  /** `failures` of a function or task, `messages` waiting in a queue, `age` of its oldest in seconds, `duration` of a run in seconds, `lag` of a function: records of its streams that wait for it. */
   readonly metric: AlarmPlan["metric"];
   readonly above: number;
   /** @default "5 minutes" */

@@ -8,6 +8,7 @@ import type {
   QueuePlan,
   SchedulePlan,
   SecretPlan,
+  StreamPlan,
   TablePlan,
   TaskPlan,
   VolumePlan,
@@ -95,3 +96,4 @@ export type Volume = Part<VolumePlan>;
 export type Table = Part<TablePlan>;
 export type Monitor = Part<MonitorPlan>;
 export type Workflow = Part<WorkflowPlan>;
+export type Stream = Part<StreamPlan>;

@@ -42,7 +42,8 @@ export type PartPlan =
   | VolumePlan
   | TablePlan
   | MonitorPlan
-  | WorkflowPlan;
+  | WorkflowPlan
+  | StreamPlan;
 export type PartKind = PartPlan["kind"];
 export type PlanOf<Kind extends PartKind> = Extract<PartPlan, { readonly kind: Kind }>;
 
@@ -172,12 +173,24 @@ export type Action =
   | "workflow.start"
   | "workflow.read"
   | "workflow.control"
-  | "workflow.answer";
+  | "workflow.answer"
+  | "stream.produce"
+  | "stream.claim";
 
 export type SourcePlan =
   | { readonly type: "bucket.created"; readonly bucket: string; readonly prefix: string; readonly suffix: string }
   | { readonly type: "queue.received"; readonly queue: string; readonly batch: number; readonly window: number }
-  | { readonly type: "schedule.fired"; readonly schedule: string };
+  | { readonly type: "schedule.fired"; readonly schedule: string }
+  | {
+      readonly type: "stream.consumed";
+      readonly stream: string;
+      /** Whose place in the stream it is; absent: one of its own. */
+      readonly group?: string;
+      readonly batch: number;
+      readonly window: number;
+      /** Where a group begins that is new. */
+      readonly from: "earliest" | "latest";
+    };
 
 export interface TaskPlan extends PartBase<"task"> {
   /** The function that does the work. */
@@ -236,6 +249,27 @@ export interface WorkflowPlan extends PartBase<"workflow"> {
   readonly timeout: number;
 }
 
+export interface StreamPlan extends PartBase<"stream"> {
+  readonly partitions: number;
+  /** How long a record is kept. */
+  readonly retention: number;
+  /** Whether destroying the stack may delete it, with all in it. */
+  readonly removable: boolean;
+  readonly kafka?: KafkaPlan;
+}
+
+/** The Kafka a stream lies in. */
+export interface KafkaPlan {
+  /** `host:port`. */
+  readonly brokers: readonly string[];
+  readonly tls: boolean;
+  /** The secret with the user's name and password. */
+  readonly user?: string;
+  readonly mechanism?: "plain" | "scram-sha-256" | "scram-sha-512";
+  /** The cloud's own identifier of it. */
+  readonly instance?: string;
+}
+
 /** Alarms on parts, sent to a destination. */
 export interface MonitorPlan extends PartBase<"monitor"> {
   readonly alarms: readonly AlarmPlan[];
@@ -245,7 +279,7 @@ export interface MonitorPlan extends PartBase<"monitor"> {
 
 export interface AlarmPlan {
   readonly part: string;
-  readonly metric: "failures" | "messages" | "age" | "duration";
+  readonly metric: "failures" | "messages" | "age" | "duration" | "lag";
   /** Alarms above this value… */
   readonly above: number;
   /** …for this many seconds. */

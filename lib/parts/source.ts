@@ -1,8 +1,8 @@
-import type { BucketCreated, QueueReceived, ScheduleFired } from "../runtime/events.ts";
+import type { BucketCreated, QueueReceived, ScheduleFired, StreamConsumed } from "../runtime/events.ts";
 import { parseCron } from "../shared/cron.ts";
 import { type Duration, toSeconds } from "../shared/duration.ts";
 import { refuse, unknownOptions } from "../shared/problem.ts";
-import type { Bucket, Queue, Schedule } from "./part.ts";
+import type { Bucket, Queue, Schedule, Stream } from "./part.ts";
 import type { SourcePlan, TimingPlan } from "./plan.ts";
 
 declare const event: unique symbol;
@@ -45,6 +45,32 @@ export function received(
   return { plan: { type: "queue.received", queue: queue.name, batch, window: toSeconds(window) } };
 }
 
+/**
+ * Records came into the stream. A batch that fails is given again, and those behind it in its partitions wait; how
+ * often is the function's `attempts`, then its records go to `failures`.
+ *
+ * @param options.batch most records in one invocation. @default 100
+ * @param options.window longest wait for a batch to fill. @default "1 second"
+ * @param options.from where it begins that has never read. @default "latest"
+ * @param options.group whose place in the stream it takes: functions of one group share its records. @default its own
+ * @example
+ * when: consumed(orders, { batch: 500, window: "5 seconds", from: "earliest" })
+ */
+export function consumed(
+  stream: Stream,
+  options: {
+    readonly batch?: number;
+    readonly window?: Duration;
+    readonly from?: "earliest" | "latest";
+    readonly group?: string;
+  } = {},
+): Source<StreamConsumed> {
+  refuse(unknownOptions(`consumed(${stream.name})`, options, { batch: true, window: true, from: true, group: true }));
+  const { batch = 100, window = "1 second", from = "latest", group } = options;
+  const rest = { batch, window: toSeconds(window), from, ...(group !== undefined && { group }) };
+  return { plan: { type: "stream.consumed", stream: stream.name, ...rest } };
+}
+
 /** A schedule part came round. */
 export const fired = (schedule: Schedule): Source<ScheduleFired> => ({
   plan: { type: "schedule.fired", schedule: schedule.name },
@@ -65,4 +91,18 @@ export function cron(expression: string, options: { readonly timeZone?: string }
   const { timeZone = "UTC" } = options;
   parseCron(expression, timeZone);
   return { timing: { cron: expression, timeZone } };
+}
+
+/** The part that a source watches. */
+export function partOf(source: SourcePlan): string {
+  switch (source.type) {
+    case "bucket.created":
+      return source.bucket;
+    case "queue.received":
+      return source.queue;
+    case "schedule.fired":
+      return source.schedule;
+    case "stream.consumed":
+      return source.stream;
+  }
 }

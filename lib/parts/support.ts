@@ -41,7 +41,7 @@ type Wiring =
   | "timing"; // by its fields
 
 /** Parts a user may have already. */
-type Reusable = "bucket" | "queue" | "table" | "volume" | "secret";
+type Reusable = "bucket" | "queue" | "table" | "volume" | "secret" | "stream";
 
 /** The fields of a part's plan that clouds treat differently: all of them need a fact. A dot leads inside a field. */
 export type OptionName<Kind extends PartKind> =
@@ -69,6 +69,8 @@ export const LIMIT_NAMES = [
   "queueDelaySeconds",
   "queueBatch",
   "queueWindowSeconds",
+  "streamBatch",
+  "streamWindowSeconds",
   "eventFunctionSeconds", // a function that a queue or stream triggers
   "environmentBytes",
   "leastMemoryPerCpuBytes",
@@ -77,7 +79,7 @@ export const LIMIT_NAMES = [
 ] as const;
 export type LimitName = (typeof LIMIT_NAMES)[number];
 
-export const SOURCE_TYPES = ["bucket.created", "queue.received", "schedule.fired"] as const;
+export const SOURCE_TYPES = ["bucket.created", "queue.received", "schedule.fired", "stream.consumed"] as const;
 export type SourceType = (typeof SOURCE_TYPES)[number];
 
 /** What can be asked of a single run, beside the task's own options. */

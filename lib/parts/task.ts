@@ -1,5 +1,5 @@
 import type { HandlerId } from "../handlers/index.ts";
-import type { FunctionInvoked, SourceEvent } from "../runtime/events.ts";
+import type { FunctionInvoked, SingleEvent } from "../runtime/events.ts";
 import type { Handler } from "../runtime/handler.ts";
 import type { TaskDefinition } from "../runtime/tasks/definition.ts";
 import type { Envelope } from "../runtime/tasks/envelope.ts";
@@ -58,7 +58,7 @@ export type TaskSpec<H> = WorldOf<H> &
   TaskBehavior & {
     readonly handler: HandlerRef<H>;
     /** Events that start runs. @default only submits do */
-    readonly when?: Source<SourceEvent> | readonly Source<SourceEvent>[];
+    readonly when?: Source<SingleEvent> | readonly Source<SingleEvent>[];
     readonly tools?: readonly string[];
     readonly install?: readonly string[];
     readonly environment?: Readonly<Record<string, string>>;

@@ -6,7 +6,7 @@ import type { SecretReader } from "./ports.ts";
 import type { Definition } from "./serve.ts";
 
 /** The parts a function can be linked to. */
-export type LinkKind = "bucket" | "queue" | "table" | "secret" | "volume" | "function" | "task" | "workflow";
+export type LinkKind = "bucket" | "queue" | "table" | "secret" | "volume" | "function" | "task" | "workflow" | "stream";
 
 /**
  * Where a linked part lies: which one it is, and what its cloud's port needs to reach it. Texts, as an environment is.

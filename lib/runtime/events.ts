@@ -38,6 +38,32 @@ export interface ScheduleFired {
   readonly time: string;
 }
 
+/** Records came out of a stream: in order in each partition, and there may be some of several. */
+export interface StreamConsumed {
+  readonly type: "stream.consumed";
+  /** `<stream>-<partition>-<offset>` of the first record. */
+  readonly id: string;
+  /** The stream's logical name. */
+  readonly stream: string;
+  readonly records: readonly StreamRecord[];
+  /** ISO 8601. */
+  readonly time: string;
+}
+
+/** A record, as the stream has it. */
+export interface StreamRecord {
+  readonly partition: number;
+  /** Its place in the partition: it grows from record to record, not always by one. */
+  readonly offset: number;
+  /** Milliseconds since 1970; what the sender says, it may be anything. */
+  readonly timestamp: number;
+  /** Absent: it has none. */
+  readonly key?: Uint8Array;
+  /** Absent: none, which says in some streams that the key is gone. */
+  readonly value?: Uint8Array;
+  readonly headers: Readonly<Record<string, Uint8Array>>;
+}
+
 /** Somebody called the function: another function, a client, or a task's destination. */
 export interface FunctionInvoked<Payload = unknown> {
   readonly type: "function.invoked";
@@ -50,4 +76,7 @@ export interface FunctionInvoked<Payload = unknown> {
 }
 
 /** Whatever can start a function, the same on every cloud. */
-export type SourceEvent = BucketCreated | QueueReceived | ScheduleFired | FunctionInvoked;
+export type SourceEvent = BucketCreated | QueueReceived | ScheduleFired | StreamConsumed | FunctionInvoked;
+
+/** What stands for one piece of work: a batch of records is many. */
+export type SingleEvent = Exclude<SourceEvent, StreamConsumed>;

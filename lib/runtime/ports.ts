@@ -252,3 +252,58 @@ export interface WorkflowController {
 export interface WorkflowAnswerer {
   answer(callback: string, answer: Answer): Promise<void>;
 }
+
+/** A record to be appended. */
+export interface NewRecord {
+  /** Records of one key are in one partition, and so in order. @default none: any partition */
+  readonly key?: Uint8Array | string;
+  /** @default none, which says in some streams that the key is gone */
+  readonly value?: Uint8Array | string;
+  readonly headers?: Readonly<Record<string, Uint8Array | string>>;
+  /** Milliseconds since 1970. @default now */
+  readonly timestamp?: number;
+  /** @default by the key */
+  readonly partition?: number;
+}
+
+/** Appends records. */
+export interface StreamProducer {
+  readonly stream: string;
+  /** Resolves once the stream keeps all of them, in this order in each partition. A call that fails may have kept some. */
+  send(records: readonly NewRecord[]): Promise<void>;
+}
+
+/**
+ * Keeps how far a function has come in a stream, apart from what triggers it: a platform that gives a batch again does
+ * not know what came of it.
+ */
+export interface StreamClaimer {
+  readonly stream: string;
+  /**
+   * Takes a partition over: whoever had it before commits nothing any more.
+   *
+   * @throws unavailable while the stream does not answer
+   */
+  claim(partition: number): Promise<PartitionClaim>;
+}
+
+/** What one function alone may say of a partition, until somebody else claims it. */
+export interface PartitionClaim {
+  readonly partition: number;
+  /** The offset that everything before is done; undefined: nothing ever was. */
+  readonly next: number | undefined;
+  /**
+   * Says that everything before `next` is done, and appends what came of it: both or neither. Readers of committed
+   * records see them once, whatever fails.
+   *
+   * @param sends to streams of the same Kafka
+   * @throws conflict if somebody else has claimed the partition since; refused if a stream is of another Kafka
+   */
+  commit(next: number, sends?: readonly StreamSend[]): Promise<void>;
+}
+
+/** Records for one stream. */
+export interface StreamSend {
+  readonly to: StreamProducer;
+  readonly records: readonly NewRecord[];
+}

@@ -37,7 +37,7 @@ import type {
 import type { Guard } from "./policies.ts";
 
 /** Actions whose methods ask a service. Of a volume, that is the mount's matter. */
-export type AskedAction = Exclude<Action, "volume.read" | "volume.write" | `workflow.${string}`>;
+export type AskedAction = Exclude<Action, "volume.read" | "volume.write" | `workflow.${string}` | `stream.${string}`>;
 
 const echo = code<{ handler: (event: unknown, context: unknown) => Promise<unknown> }>(
   new URL("./alicloud/functions/echo.ts", import.meta.url),

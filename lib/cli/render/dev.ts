@@ -71,6 +71,8 @@ function useOf(source: SourcePlan, folder: string, where: string): readonly (rea
     }
     case "queue.received":
       return [["send a message", `millrace queues send ${source.queue} '{ … }'${where}`]];
+    case "stream.consumed":
+      return [["append a record", `millrace streams produce ${source.stream} '{ … }'${where}`]];
     case "schedule.fired":
       return [];
   }

@@ -1,4 +1,5 @@
 import type { Action, FunctionPlan, LinkPlan, PartKind, PartPlan, Plan } from "../../parts/plan.ts";
+import { partOf } from "../../parts/source.ts";
 import { timingInWords } from "./words.ts";
 
 /** The plan as a Mermaid flowchart. https://mermaid.js.org/syntax/flowchart.html */
@@ -29,6 +30,7 @@ const SHAPES = {
   secret: ['>"', '"]'],
   monitor: ['{{"', '"}}'],
   workflow: ['[/"', '"/]'],
+  stream: ['(["', '"])'],
 } as const satisfies Record<PartKind, readonly [string, string]>;
 
 function shape(part: PartPlan): string {
@@ -78,13 +80,7 @@ function arrowsOf(part: PartPlan): readonly Arrow[] {
 
 const sourceArrows = ({ name, sources }: FunctionPlan): readonly Arrow[] =>
   sources.map((source) => {
-    const from =
-      source.type === "bucket.created"
-        ? source.bucket
-        : source.type === "queue.received"
-          ? source.queue
-          : source.schedule;
-    return { from, to: name, line: "-->", label: source.type.split(".")[1]! };
+    return { from: partOf(source), to: name, line: "-->", label: source.type.split(".")[1]! };
   });
 
 /** Along the data: what is read comes from the part, all else goes to it. */

@@ -20,6 +20,7 @@ const PARTS: Readonly<Record<PartKind, string>> = {
   volume: "A folder shared by functions",
   table: "Rows by partition and sort key, with conditional puts",
   monitor: "Alarms, and where they go",
+  stream: "Records in order in each partition, read by groups at their own pace",
   workflow: "Steps done by functions and tasks, in order, at once, for every item, again and again",
 };
 

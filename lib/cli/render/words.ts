@@ -23,6 +23,8 @@ const VERBS = {
   "workflow.read": "watches",
   "workflow.control": "controls",
   "workflow.answer": "answers",
+  "stream.produce": "appends to",
+  "stream.claim": "keeps its place in",
 } as const satisfies Record<Action, string>;
 
 /** `reads and writes videos-outputs`. */
@@ -45,6 +47,8 @@ export function sourceInWords(source: SourcePlan): string {
     }
     case "schedule.fired":
       return `when ${source.schedule} comes round`;
+    case "stream.consumed":
+      return `when records come into ${source.stream} (up to ${source.batch} at once)`;
   }
 }
 
@@ -119,6 +123,13 @@ export function factsInWords(part: PartPlan): string {
         `hidden ${toDuration(part.visibility)}`,
         `kept ${toDuration(part.retention)}`,
         part.delay > 0 && `delayed ${toDuration(part.delay)}`,
+      );
+    case "stream":
+      return facts(
+        existing,
+        existing === undefined && times(part.partitions, "partition"),
+        existing === undefined && `kept ${toDuration(part.retention)}`,
+        part.kafka?.instance !== undefined && `in ${part.kafka.instance}`,
       );
     case "table":
     case "volume":

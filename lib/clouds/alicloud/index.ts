@@ -50,6 +50,9 @@ export function alicloud(settings: AlicloudSettings, opts?: ComponentResourceOpt
         secret: (scope, plan) => secret(site, scope, plan),
         volume: (scope, plan) => volume(site, scope, plan),
         table: (scope, plan) => table(site, scope, plan),
+        stream: ({ name }) => {
+          throw new Error(`${name}: the check refuses streams here`);
+        },
         monitor: (scope, plan) => monitor(site, scope, plan),
         workflow: (scope, plan) => workflow(site, scope, plan),
       },

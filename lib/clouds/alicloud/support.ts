@@ -59,6 +59,8 @@ const FLOW = {
     "the resources under typed mocks; definitions run by an interpreter written from the same pages, executions on a wire-level fake; not run against the service",
 };
 
+const NO_STREAMS = { source: "lib/README.md", verified: "the check" } as const;
+
 /** Alibaba Cloud: Function Compute 3.0 and the services around it. */
 export const support: Support = {
   cloud: "alicloud",
@@ -269,6 +271,18 @@ export const support: Support = {
         notify: { level: "native", how: "targets of the alarm, by ARN", ...ALARM },
       },
     },
+    stream: {
+      level: "refused",
+      how: "Millrace does not build streams here yet",
+      ...NO_STREAMS,
+      options: {
+        partitions: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        retention: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        removable: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        kafka: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        existing: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+      },
+    },
     workflow: {
       level: "native",
       how: "a CloudFlow flow in standard mode, with functions of ours for what its language cannot: counting, lists, tasks, callbacks. A branch or an item that fails lets those beside it come to their ends; a failed run is started anew, never gone on with; what stops a run does not stop the functions it has called; backoff of what is tried again as a whole is 5 minutes at most",
@@ -297,6 +311,7 @@ export const support: Support = {
       ...OSS_TRIGGER,
     },
     "queue.received": { level: "native", how: "an EventBridge trigger with a queue as its source", ...EVENTS },
+    "stream.consumed": { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
     "schedule.fired": { level: "native", how: "a timer trigger", ...TIMER },
   },
   runs: {
@@ -333,6 +348,8 @@ export const support: Support = {
     queueDelaySeconds: { value: 7 * DAY, how: "delay of one message", ...QUEUE },
     queueBatch: { value: 10_000, how: "CountBasedWindow of the trigger", ...EVENTS },
     queueWindowSeconds: { value: 15, how: "TimeBasedWindow of the trigger", ...EVENTS },
+    streamBatch: undefined,
+    streamWindowSeconds: undefined,
     eventFunctionSeconds: { value: 300, how: "functions behind an EventBridge trigger", ...EVENTS },
     environmentBytes: {
       value: 4 * KB,

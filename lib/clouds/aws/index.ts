@@ -54,6 +54,9 @@ export function aws(settings: AwsSettings, opts?: ComponentResourceOptions): Clo
         secret: (scope, plan) => secret(site, scope, plan),
         volume: (scope, plan) => volume(site, scope, plan),
         table: (scope, plan) => table(site, scope, plan),
+        stream: ({ name }) => {
+          throw new Error(`${name}: the check refuses streams here`);
+        },
         monitor: (scope, plan) => monitor(site, scope, plan),
         workflow: (scope, plan) => workflow(site, scope, plan),
       },

@@ -53,6 +53,8 @@ const FLOW = {
     "asl-validator 4.0.0, every definition run by aws-local-stepfunctions 3.0.0, executions in moto; distributed maps and redrive by documentation only; not run against the service",
 };
 
+const NO_STREAMS = { source: "lib/README.md", verified: "the check" } as const;
+
 /** AWS: Lambda and Step Functions, with Fargate for what takes longer than Lambda allows. */
 export const support: Support = {
   cloud: "aws",
@@ -279,6 +281,18 @@ export const support: Support = {
         notify: { level: "added", how: "through a topic of SNS, from which queues and functions get it", ...ALARM },
       },
     },
+    stream: {
+      level: "refused",
+      how: "Millrace does not build streams here yet",
+      ...NO_STREAMS,
+      options: {
+        partitions: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        retention: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        removable: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        kafka: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        existing: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+      },
+    },
     workflow: {
       level: "native",
       how: "a Standard state machine of Step Functions",
@@ -303,6 +317,7 @@ export const support: Support = {
   sources: {
     "bucket.created": { level: "native", how: "S3's events by EventBridge, one rule for each source", ...EVENTS },
     "queue.received": { level: "native", how: "an event source mapping with partial batch answers", ...MAPPING },
+    "stream.consumed": { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
     "schedule.fired": { level: "native", how: "EventBridge Scheduler, to the minute", ...SCHEDULER },
   },
   runs: {
@@ -350,6 +365,8 @@ export const support: Support = {
     queueDelaySeconds: { value: 15 * MINUTE, how: "delay of one message", ...QUEUE },
     queueBatch: { value: 10_000, how: "BatchSize of the event source mapping", ...MAPPING },
     queueWindowSeconds: { value: 300, how: "MaximumBatchingWindowInSeconds of the event source mapping", ...MAPPING },
+    streamBatch: undefined,
+    streamWindowSeconds: undefined,
     eventFunctionSeconds: undefined,
     environmentBytes: { value: 4 * KB, how: "all environment variables of a function", ...LAMBDA },
     leastMemoryPerCpuBytes: undefined,

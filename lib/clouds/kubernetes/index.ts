@@ -61,6 +61,9 @@ export function kubernetes(settings: KubernetesSettings, opts?: ComponentResourc
         secret: (scope, plan) => secret(site, scope, plan),
         volume: (scope, plan) => volume(site, scope, plan),
         table: (scope, plan) => table(site, scope, plan),
+        stream: ({ name }) => {
+          throw new Error(`${name}: the check refuses streams here`);
+        },
         monitor: (scope, plan) => monitor(site, scope, plan),
         workflow: ({ name }) => {
           throw new Error(`${name}: the check refuses workflows here`);

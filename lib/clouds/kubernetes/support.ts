@@ -58,6 +58,8 @@ const INTERVALS = [
 
 const NO_WORKFLOWS = { source: "Millrace", verified: "documentation only" };
 
+const NO_STREAMS = { source: "lib/README.md", verified: "the check" } as const;
+
 /** Kubernetes, with NATS, KEDA and an S3-compatible server in it. */
 export const support: Support = {
   cloud: "kubernetes",
@@ -257,6 +259,18 @@ export const support: Support = {
         notify: { level: "refused", how: "your Alertmanager tells whom it is configured to tell", ...RULE },
       },
     },
+    stream: {
+      level: "refused",
+      how: "Millrace does not build streams here yet",
+      ...NO_STREAMS,
+      options: {
+        partitions: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        retention: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        removable: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        kafka: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        existing: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+      },
+    },
     workflow: {
       level: "refused",
       how: "Millrace does not build workflows here yet",
@@ -274,6 +288,7 @@ export const support: Support = {
       ...S3,
     },
     "queue.received": { level: "native", how: "a durable JetStream consumer, KEDA scales by what waits", ...KEDA },
+    "stream.consumed": { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
     "schedule.fired": { level: "native", how: "a CronJob that publishes the call", ...CRON_JOB },
   },
   runs: {
@@ -312,6 +327,8 @@ export const support: Support = {
     queueDelaySeconds: undefined,
     queueBatch: undefined,
     queueWindowSeconds: undefined,
+    streamBatch: undefined,
+    streamWindowSeconds: undefined,
     eventFunctionSeconds: undefined,
     environmentBytes: undefined,
     leastMemoryPerCpuBytes: undefined,

@@ -112,6 +112,18 @@ export const support: Support = {
         notify: { level: "added", how: "sent", ...LOCAL },
       },
     },
+    stream: {
+      level: "native",
+      how: "rows of the journal",
+      ...LOCAL,
+      options: {
+        partitions: { ...journal, min: 1, step: 1 },
+        retention: { ...journal, min: 1 },
+        removable: kept,
+        kafka: { level: "added", how: "kept in the journal in its place", ...LOCAL },
+        existing: reused,
+      },
+    },
     workflow: {
       level: "native",
       how: "rows of the journal: steps that are done are not done again after a restart",
@@ -122,7 +134,12 @@ export const support: Support = {
       },
     },
   },
-  sources: { "bucket.created": journal, "queue.received": journal, "schedule.fired": journal },
+  sources: {
+    "bucket.created": journal,
+    "queue.received": journal,
+    "schedule.fired": journal,
+    "stream.consumed": journal,
+  },
   runs: {
     id: journal,
     delay: { ...journal, min: 0 },
@@ -146,6 +163,8 @@ export const support: Support = {
     queueDelaySeconds: undefined,
     queueBatch: { value: 10_000, how: "one invocation's messages", ...LOCAL },
     queueWindowSeconds: undefined,
+    streamBatch: undefined,
+    streamWindowSeconds: undefined,
     eventFunctionSeconds: undefined,
     environmentBytes: undefined,
     leastMemoryPerCpuBytes: undefined,

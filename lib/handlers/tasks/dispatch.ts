@@ -1,4 +1,4 @@
-import type { SourceEvent } from "../../runtime/events.ts";
+import type { SingleEvent } from "../../runtime/events.ts";
 import type { Handler } from "../../runtime/handler.ts";
 import type { TaskSubmitter } from "../../runtime/ports.ts";
 import type { Task } from "../../runtime/tasks/task.ts";
@@ -8,7 +8,7 @@ import { shortHash } from "../../shared/name.ts";
  * Turns events into submits of a task. The same event gives the same id, however often it is delivered:
  * no event source can set a task's id itself.
  */
-export const handler: Handler<SourceEvent, { readonly task: TaskSubmitter }, unknown, Task> = async (
+export const handler: Handler<SingleEvent, { readonly task: TaskSubmitter }, unknown, Task> = async (
   event,
   { links },
 ) => {
@@ -18,7 +18,7 @@ export const handler: Handler<SourceEvent, { readonly task: TaskSubmitter }, unk
 };
 
 /** The id and payload a bare event stands for. */
-export function toSubmit(event: SourceEvent): { readonly id: string; readonly payload: unknown } {
+export function toSubmit(event: SingleEvent): { readonly id: string; readonly payload: unknown } {
   switch (event.type) {
     case "bucket.created": {
       const { bucket, key, etag, size } = event;

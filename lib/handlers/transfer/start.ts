@@ -1,5 +1,5 @@
 import { MillraceError } from "../../runtime/errors.ts";
-import type { SourceEvent } from "../../runtime/events.ts";
+import type { SingleEvent } from "../../runtime/events.ts";
 import type { Handler } from "../../runtime/handler.ts";
 import type { WorkflowStarter } from "../../runtime/ports.ts";
 import type { WorkflowRun } from "../../runtime/workflows/run.ts";
@@ -13,7 +13,7 @@ export interface StartSettings {
 
 /** Turns uploads, schedules and messages into runs: one for the same event, however often it is delivered. */
 export const handler: Handler<
-  SourceEvent,
+  SingleEvent,
   { readonly flow: WorkflowStarter<unknown> },
   StartSettings,
   WorkflowRun | undefined
@@ -30,7 +30,7 @@ export const handler: Handler<
 };
 
 function toStart(
-  event: SourceEvent,
+  event: SingleEvent,
   { prefix }: StartSettings,
 ): { readonly id: string; readonly request: TransferRequest | unknown } {
   switch (event.type) {

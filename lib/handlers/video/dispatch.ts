@@ -1,5 +1,5 @@
 import { MillraceError } from "../../runtime/errors.ts";
-import type { SourceEvent } from "../../runtime/events.ts";
+import type { SingleEvent } from "../../runtime/events.ts";
 import type { Handler } from "../../runtime/handler.ts";
 import type { BucketReader, ObjectInfo, TaskSubmitter, WorkflowStarter } from "../../runtime/ports.ts";
 import type { Task } from "../../runtime/tasks/task.ts";
@@ -30,7 +30,7 @@ export interface DispatchSettings extends TranscodeSettings {
  * The run of a large video is started as one in slices; a caller gets a run of the task whatever the size.
  * Answers nothing for what is no video: folders' placeholders, watermark images and fonts.
  */
-export const handler: Handler<SourceEvent, DispatchLinks, DispatchSettings, Task | WorkflowRun | undefined> = async (
+export const handler: Handler<SingleEvent, DispatchLinks, DispatchSettings, Task | WorkflowRun | undefined> = async (
   event,
   { links: { uploads, task, sliced }, settings: { slices, ...settings } },
 ) => {
@@ -45,7 +45,7 @@ const isIgnored = (key: string, size: number, { renditions }: TranscodeSettings)
   (key.endsWith("/") && size === 0) || assetKeys(renditions).includes(key);
 
 async function toSubmit(
-  event: SourceEvent,
+  event: SingleEvent,
   uploads: BucketReader,
   settings: TranscodeSettings,
   wantsSize: boolean,

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { type DispatchSettings, handler } from "../../../lib/handlers/video/dispatch.ts";
 import { systemClock } from "../../../lib/runtime/clock.ts";
 import { MillraceError } from "../../../lib/runtime/errors.ts";
-import type { SourceEvent } from "../../../lib/runtime/events.ts";
+import type { SingleEvent } from "../../../lib/runtime/events.ts";
 import type { Task } from "../../../lib/runtime/tasks/task.ts";
 import { RUN_ID, type WorkflowRun } from "../../../lib/runtime/workflows/run.ts";
 import { settingsOf, world } from "./world.ts";
@@ -27,7 +27,7 @@ function dispatcher(settings: DispatchSettings = settingsOf(["mp4"])) {
       return { id } as Task;
     },
   };
-  const dispatch = (event: SourceEvent) =>
+  const dispatch = (event: SingleEvent) =>
     handler(event, {
       links: { uploads, task, ...(settings.slices && { sliced }) },
       settings,

@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, LinkPlan, TaskPlan } from "../../../parts/plan.ts";
+import { partOf } from "../../../parts/source.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
 import { OWN_TASK, writeEnvironment } from "../../../shared/environment.ts";
 import { codeOf, PORTS, runtimeFile } from "./code.ts";
@@ -123,9 +124,7 @@ function environmentOf(
   const addresses = pulumi.output(
     Object.fromEntries(Object.entries(links).map(([name, { address }]) => [name, address])),
   );
-  const names = sources.flatMap((source) =>
-    source.type === "schedule.fired" ? [] : source.type === "bucket.created" ? [source.bucket] : [source.queue],
-  );
+  const names = sources.flatMap((source) => (source.type === "schedule.fired" ? [] : [partOf(source)]));
   const known = [...new Set(names)].map((name) => scope.part(name).id.apply((id) => [id, name] as const));
   return pulumi.all([site.account, addresses, pulumi.all(known)]).apply(([account, all, pairs]) => ({
     ...environment,

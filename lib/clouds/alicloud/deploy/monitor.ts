@@ -26,6 +26,8 @@ const METRICS = {
   duration: { project: "acs_fc", metric: "FunctionLatencyMax", statistics: "Maximum" },
   messages: { project: "acs_mns_new", metric: "ActiveMessages", statistics: "Maximum" },
   age: { project: "acs_mns_new", metric: "OldestMessageAge", statistics: "Maximum" },
+  // The check refuses it.
+  lag: { project: "acs_fc", metric: "", statistics: "Maximum" },
 } as const satisfies Record<AlarmPlan["metric"], Metric>;
 
 /**

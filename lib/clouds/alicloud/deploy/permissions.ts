@@ -59,6 +59,8 @@ export const RAM_ACTIONS = {
   // It comes with `workflow.read`.
   "workflow.control": ["fnf:StopExecution"],
   "workflow.answer": ["ots:GetRow", "ots:PutRow", "fnf:ReportTaskSucceeded"],
+  "stream.produce": [],
+  "stream.claim": [],
 } as const satisfies Record<Action, readonly string[]>;
 
 /** One permission: verbs on resources. */

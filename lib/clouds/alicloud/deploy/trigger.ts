@@ -44,6 +44,8 @@ function triggerOf(target: Target, source: SourcePlan, ossInvoker: pulumi.Output
       return queueTrigger(target, source);
     case "schedule.fired":
       return timerTrigger(target, target.scope.plan(source.schedule) as SchedulePlan);
+    case "stream.consumed":
+      throw new Error(`${target.scope.name}: the check refuses streams here`);
   }
 }
 

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { FunctionPlan, LinkPlan, SourcePlan } from "../../../parts/plan.ts";
+import { partOf } from "../../../parts/source.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
 import { OWN_TASK, writeEnvironment } from "../../../shared/environment.ts";
 import { portOf, runtimeFile } from "./code.ts";
@@ -48,8 +49,7 @@ export function environmentOf(
   }));
 }
 
-const startedBy = (source: SourcePlan): readonly string[] =>
-  source.type === "schedule.fired" ? [] : [source.type === "bucket.created" ? source.bucket : source.queue];
+const startedBy = (source: SourcePlan): readonly string[] => (source.type === "schedule.fired" ? [] : [partOf(source)]);
 
 /** As events name it: by its name. */
 function physicalOf(scope: Scope, part: string): pulumi.Output<string> {

@@ -35,6 +35,7 @@ const METRICS = {
   duration: { namespace: "AWS/Lambda", metricName: "Duration", statistic: "Maximum", scale: 1000 },
   messages: { namespace: "AWS/SQS", metricName: "ApproximateNumberOfMessagesVisible", statistic: "Maximum" },
   age: { namespace: "AWS/SQS", metricName: "ApproximateAgeOfOldestMessage", statistic: "Maximum" },
+  lag: { namespace: "AWS/Lambda", metricName: "OffsetLag", statistic: "Maximum" },
 } as const satisfies Record<AlarmPlan["metric"], Metric>;
 
 /** Those of what a state machine runs. https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html */

@@ -70,6 +70,8 @@ export const IAM_ACTIONS = {
     "states:SendTaskSuccess",
     "states:SendTaskFailure",
   ],
+  "stream.produce": [],
+  "stream.claim": [],
 } as const satisfies Record<Action, readonly string[]>;
 
 /** Calls that know nothing but all resources, each with the page that says so. */

@@ -50,6 +50,8 @@ function triggerOf(target: Target, source: SourcePlan, scheduler: pulumi.Output<
       return queueTrigger(target, source);
     case "schedule.fired":
       return scheduleTrigger(target, target.scope.plan(source.schedule) as SchedulePlan, scheduler!);
+    case "stream.consumed":
+      throw new Error(`${target.scope.name}: the check refuses streams here`);
   }
 }
 

@@ -3,6 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Linked, Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, LinkPlan, SecretPlan, TaskPlan, VolumePlan } from "../../../parts/plan.ts";
+import { partOf } from "../../../parts/source.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
 import { OWN_STORE, OWN_TASK, writeEnvironment } from "../../../shared/environment.ts";
 import { codeOf, PORTS, runtimeFile } from "./code.ts";
@@ -256,9 +257,7 @@ function environmentOf(
   const addresses = pulumi.output(
     Object.fromEntries(Object.entries(links).map(([name, { address }]) => [name, address])),
   );
-  const names = sources.flatMap((source) =>
-    source.type === "schedule.fired" ? [] : source.type === "bucket.created" ? [source.bucket] : [source.queue],
-  );
+  const names = sources.flatMap((source) => (source.type === "schedule.fired" ? [] : [partOf(source)]));
   const known = [...new Set(names)].map((name) => scope.part(name).id.apply((id) => [id, name] as const));
   return pulumi.all([placeOf(site), addresses, pulumi.all(known)]).apply(([place, all, pairs]) => ({
     ...environment,

@@ -16,4 +16,5 @@ export const build: CloudDriver["build"] = {
   table: byName,
   monitor: byName,
   workflow: byName,
+  stream: byName,
 };

@@ -23,6 +23,8 @@ export interface MonitorsOptions {
   /** Has `run` called at `next`. */
   readonly wake: () => void;
   readonly stats: (queue: string) => QueueStats;
+  /** Records that wait for a function. */
+  readonly lag: (name: string) => number;
   /** Sends to a destination of the monitor. */
   readonly notify: (destination: DestinationPlan, change: AlarmChange) => void;
   readonly onChange: (change: AlarmChange) => void;
@@ -167,6 +169,8 @@ export class Monitors implements Duty {
         return Math.max(0, ...this.#durations.since(part, from).map(({ value }) => value));
       case "messages":
         return this.#options.stats(part).ready;
+      case "lag":
+        return this.#options.lag(part);
       case "age": {
         const { oldest } = this.#options.stats(part);
         return oldest === undefined ? 0 : (now - Date.parse(oldest)) / 1000;

@@ -36,6 +36,8 @@ export const GRANTS = {
   "workflow.read": { methods: ["get", "list"], deed: "look at runs of", link: "control" },
   "workflow.control": { methods: ["stop", "retry"], deed: "stop or retry runs of", link: "control" },
   "workflow.answer": { methods: ["answer"], deed: "answer callbacks of", link: "answer" },
+  "stream.produce": { methods: ["send"], deed: "append records to", link: "produce" },
+  "stream.claim": { methods: ["claim", "commit"], deed: "keep its place in", link: "claim" },
 } as const satisfies Readonly<Record<Action, Grant>>;
 
 const ACTIONS = Object.keys(GRANTS) as readonly Action[];
