@@ -24,6 +24,7 @@ function watching(...alarms: readonly AlarmPlan[]) {
   let now = 0;
   let stats = EMPTY;
   let looks = 0;
+  let lag = 0;
   let isFull = false;
   const changes: string[] = [];
   const notified: string[] = [];
@@ -35,6 +36,10 @@ function watching(...alarms: readonly AlarmPlan[]) {
     stats: () => {
       looks += 1;
       return stats;
+    },
+    lag: () => {
+      looks += 1;
+      return lag;
     },
     notify(destination, change) {
       if (isFull) throw new Error("the disk is full");
@@ -61,6 +66,9 @@ function watching(...alarms: readonly AlarmPlan[]) {
     looks: () => looks,
     setStats(given: Partial<QueueStats>) {
       stats = { ...EMPTY, ...given };
+    },
+    setLag(given: number) {
+      lag = given;
     },
     fill(given: boolean) {
       isFull = given;
@@ -230,5 +238,29 @@ describe("runs of a workflow", () => {
     over("three", "failed");
     pass(1000);
     expect(changes).toEqual(["flow failures alarm 2 at 1"]);
+  });
+});
+
+describe("records that wait for a function", () => {
+  const lag: AlarmPlan = { part: "count", metric: "lag", above: 100, period: 60 };
+
+  test("above the bound for the whole period, and over when they are read", () => {
+    const { monitors, changes, pass, setLag } = watching(lag);
+    setLag(101);
+    monitors.sent("count");
+    pass(59_000);
+    expect(changes).toEqual([]);
+    pass(10_000);
+    expect(changes).toEqual([expect.stringMatching(/^count lag alarm 101 at 6\d$/)]);
+    setLag(100);
+    pass(10_000);
+    expect(changes.slice(1)).toEqual([expect.stringMatching(/^count lag ok 100 at \d+$/)]);
+  });
+
+  test("a function that has read all is not looked at until there are records", () => {
+    const { monitors, pass, looks } = watching(lag);
+    const before = looks();
+    pass(100 * MINUTE);
+    expect({ next: monitors.next(), looks: looks() }).toEqual({ next: undefined, looks: before });
   });
 });

@@ -158,6 +158,7 @@ export class LocalHost implements LocalView {
       clock,
       wake: () => this.#agenda.wake(),
       stats: (queue) => this.queues.stats(queue),
+      lag: () => 0,
       notify: (destination, change) =>
         this.#send(destination, change, `${change.monitor} ${change.part} ${change.time}`),
       onChange: (change) => this.#tell({ type: "alarm.changed", ...change }),

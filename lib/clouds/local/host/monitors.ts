@@ -104,9 +104,9 @@ export class Monitors implements Duty {
     if (hasFailed || hasLasted) this.#lookAt(time);
   }
 
-  /** A queue got a message. */
-  sent(queue: string): void {
-    if (this.#isWatched(queue) && this.#next === undefined) this.#lookAt(this.#options.clock.now());
+  /** A queue got a message, or a function records of its streams. */
+  sent(part: string): void {
+    if (this.#next === undefined && this.#isWatched(part)) this.#lookAt(this.#options.clock.now());
   }
 
   /** A function has given up on an event. */
@@ -138,13 +138,13 @@ export class Monitors implements Duty {
     );
   }
 
-  /** Answers when to look again; a queue that is empty need not be looked at until it gets a message. */
+  /** Answers when to look again; what is empty need not be looked at until it gets something. */
   #look(watch: Watch, now: number): number {
     const { alarm } = watch;
     const value = this.#measure(alarm, now);
     const isAbove = value > alarm.above;
     watch.since = isAbove ? (watch.since ?? now) : undefined;
-    // Failures and durations are counted over the period; a queue has to stay above its bound for so long.
+    // Failures and durations are counted over the period; what waits has to stay above its bound for so long.
     const isOn = isAbove && (isCounted(alarm) || now - watch.since! >= alarm.period * 1000);
     if (isOn !== watch.isOn) {
       this.#tell({ ...watch, isOn }, value, now);
@@ -157,7 +157,7 @@ export class Monitors implements Duty {
 
   /** Whether nothing can come to count without anybody being told: a delayed message gets ready by itself. */
   #isEmpty(alarm: AlarmPlan): boolean {
-    return isCounted(alarm) || this.#options.stats(alarm.part).oldest === undefined;
+    return isCounted(alarm) || alarm.metric === "lag" || this.#options.stats(alarm.part).oldest === undefined;
   }
 
   #measure({ part, metric, period }: AlarmPlan, now: number): number {
