@@ -20,6 +20,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   synthesis: () => import("./synthesis.ts"),
   preview: () => import("./preview.ts"),
   mapreduce: () => import("./mapreduce.ts"),
+  transfer: () => import("./transfer.ts"),
 };
 
 const { positionals, values } = parseArgs({

@@ -10,7 +10,8 @@ import type { LocalClient } from "../../lib/clouds/local/client.ts";
 import { evaluate } from "../../lib/program/evaluate.ts";
 import { isOver, type WorkflowRun } from "../../lib/runtime/workflows/run.ts";
 import { startLocal } from "../../lib/testing/index.ts";
-import { MB, noise } from "../handlers/transfer/world.ts";
+import { MB } from "../handlers/transfer/in-process.ts";
+import { noise } from "../handlers/transfer/world.ts";
 import { startDevProcess } from "./dev-process.ts";
 import { scene } from "./scene.ts";
 

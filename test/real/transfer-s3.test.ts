@@ -7,7 +7,8 @@ import { port } from "../../lib/clouds/aws/runtime/s3.ts";
 import { systemClock } from "../../lib/runtime/clock.ts";
 import { crc64 } from "../../lib/runtime/crc64.ts";
 import type { Log } from "../../lib/runtime/handler.ts";
-import { MB, noise, transferOf } from "../handlers/transfer/world.ts";
+import { MB, transferOf } from "../handlers/transfer/in-process.ts";
+import { noise } from "../handlers/transfer/world.ts";
 import { type S3Server, startS3 } from "./servers/s3.ts";
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { crc64 } from "../../lib/runtime/crc64.ts";
-import { MB, noise, world } from "../handlers/transfer/world.ts";
+import { MB } from "../handlers/transfer/in-process.ts";
+import { noise, world } from "../handlers/transfer/world.ts";
 
 const GB = 2 ** 30;
 /** What may be added to the process: pieces under way, and what is not collected yet. */

@@ -6,7 +6,8 @@ import { systemClock } from "../../../lib/runtime/clock.ts";
 import { crc64 } from "../../../lib/runtime/crc64.ts";
 import { MillraceError } from "../../../lib/runtime/errors.ts";
 import type { BucketReader, BucketUploader, BucketWriter } from "../../../lib/runtime/ports.ts";
-import { MB, noise, world } from "./world.ts";
+import { MB } from "./in-process.ts";
+import { noise, world } from "./world.ts";
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 
