@@ -14,12 +14,19 @@ export default defineConfig({
     maxWorkers: 2, // they compute for nine tenths of their time: a third one on two cores only makes the others wait
     sequence: {
       sequencer: longestFirst([
+        "test/local/map-reduce.test.ts",
+        "test/local/transfer.test.ts",
         "test/readme.test.ts",
         "test/cli/dev.test.ts",
         "test/local/edits.test.ts",
         "test/program/evaluate.test.ts",
         "test/bundle/sizes.test.ts",
         "test/ports/alicloud.test.ts",
+        "test/ports/alicloud-tasks.test.ts",
+        "test/local/sliced-videos.test.ts",
+        "test/handlers/video/slices.test.ts",
+        "test/local/kills.test.ts",
+        "test/handlers/mapreduce/memory.test.ts",
         "test/clouds/local/processes.test.ts",
         "test/clouds/aws/deploy.test.ts",
         "test/clouds/aws/parts.test.ts",

@@ -69,6 +69,7 @@ const WORLD: Readonly<Record<string, string>> = {
   uploads: 'import("millrace").Bucket',
   queue: 'import("millrace").Queue',
   table: 'import("millrace").Table',
+  orders: 'import("millrace").Stream',
   tasks: 'import("millrace/client").TaskClient',
   handler:
     'import("millrace").Code<{ handler(event: import("millrace/handler").FunctionInvoked<unknown>): Promise<void> }>',

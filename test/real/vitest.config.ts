@@ -13,15 +13,19 @@ export default defineConfig({
     maxWorkers: 3, // they wait for four tenths of their time: for servers, leases, the engine
     sequence: {
       sequencer: longestFirst([
+        "test/real/package.test.ts",
         "test/real/engine-kubernetes.test.ts",
-        "test/real/python-package.test.ts",
-        "test/real/kills.test.ts",
         "test/real/engine-aws.test.ts",
         "test/real/engine-alicloud.test.ts",
+        "test/real/python-package.test.ts",
+        "test/real/sliced.test.ts",
+        "test/real/kills.test.ts",
         "test/real/tasks-aws.test.ts",
-        "test/real/videos.test.ts",
-        "test/real/containers-aws.test.ts",
         "test/real/keeper-kubernetes.test.ts",
+        "test/real/permissions-aws.test.ts",
+        "test/real/containers-aws.test.ts",
+        "test/real/tasks-kubernetes.test.ts",
+        "test/real/videos.test.ts",
       ]),
     },
     reporters: ["default", new SkippedTests()],
