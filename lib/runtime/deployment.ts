@@ -1,5 +1,4 @@
 import { isKeysLink } from "../shared/environment.ts";
-import { type AccessKeys, readAccessKeys } from "./access-keys.ts";
 import type { Clock } from "./clock.ts";
 import type { Log } from "./handler.ts";
 import type { SecretReader } from "./ports.ts";
@@ -31,8 +30,15 @@ export interface PortWorld {
 /** A module that speaks with one kind of part of one cloud. `World` adds what that cloud's ports need: its credentials. */
 export interface PortModule<World extends PortWorld = PortWorld> {
   port(address: LinkAddress, world: World): object | Promise<object>;
-  /** The world of a port that is reached by keys, from wherever it is. @default it is reached from its own cloud alone */
-  worldBy?(keys: AccessKeys, world: PortWorld): World;
+  /**
+   * The world of a port that is reached by keys, from wherever it is.
+   *
+   * @param secret the text of the secret that holds them
+   * @param part the secret's name
+   * @throws `bad-input` if no keys are in it; nothing of the text is in the error
+   * @default it is reached from its own cloud alone
+   */
+  worldBy?(secret: string, world: PortWorld, part: string): World;
 }
 
 /** What a deployed bundle starts: the definition, and by link how to load the module that speaks with its part. */
@@ -51,7 +57,7 @@ export async function connect<World extends PortWorld>(
 ): Promise<Readonly<Record<string, object>>> {
   const all = Object.entries(links);
   const secrets = all.filter(([name]) => isKeysLink(name));
-  const keys = new Map(secrets.map(([name, address]) => [name, keysOf(ports, name, address, world)] as const));
+  const keys = new Map(secrets.map(([name, address]) => [name, keysIn(ports, name, address, world)] as const));
   const entries = all
     .filter(([name]) => !isKeysLink(name))
     .map(async ([name, address]) => {
@@ -71,25 +77,31 @@ function load(ports: Deployment["ports"], name: string, { kind, part }: LinkAddr
   return found();
 }
 
-async function keysOf<World extends PortWorld>(
+/** A secret as it was read. */
+interface Keys {
+  readonly secret: string;
+  readonly part: string;
+}
+
+async function keysIn<World extends PortWorld>(
   ports: Deployment["ports"],
   name: string,
   address: LinkAddress,
   world: World,
-): Promise<AccessKeys> {
+): Promise<Keys> {
   const { port } = await load(ports, name, address);
   const secret = (await port(address, world as never)) as SecretReader;
-  return readAccessKeys(await secret.value(), address.part);
+  return { secret: await secret.value(), part: address.part };
 }
 
 /** Where the function runs means nothing to another cloud: of its world a port gets what every port gets. */
 function worldBy(
   module: PortModule<never>,
   name: string,
-  keys: AccessKeys | undefined,
+  keys: Keys | undefined,
   { signal, clock, log, files }: PortWorld,
 ): PortWorld {
-  if (keys && module.worldBy) return module.worldBy(keys, { signal, clock, log, files });
+  if (keys && module.worldBy) return module.worldBy(keys.secret, { signal, clock, log, files }, keys.part);
   throw new Error(`link ${name}: ${keys ? "its port takes no keys" : "the secret with its keys is not linked"}`);
 }
 

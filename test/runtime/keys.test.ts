@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type AccessKeys, readAccessKeys } from "../../lib/runtime/access-keys.ts";
+import { readAccessKeys } from "../../lib/runtime/access-keys.ts";
 import { systemClock } from "../../lib/runtime/clock.ts";
 import { connect, type Deployment, type LinkAddress, type PortWorld } from "../../lib/runtime/deployment.ts";
 import { keysLink } from "../../lib/shared/environment.ts";
@@ -41,7 +41,8 @@ const addresses = (links: Readonly<Record<string, LinkAddress>>) => ({
 /** Ports that answer what they were given, and a secret that counts how often it is read. */
 function portsWith(value: () => Promise<string>) {
   const port = (address: LinkAddress, given: PortWorld) => ({ part: address.part, given });
-  const keyed = { port, worldBy: (keys: AccessKeys, plain: PortWorld) => ({ ...plain, keys }) };
+  const worldBy = (secret: string, plain: PortWorld, name: string) => ({ ...plain, keys: readAccessKeys(secret, name) });
+  const keyed = { port, worldBy };
   const ports: Deployment["ports"] = {
     own: async () => ({ port }),
     far: async () => keyed,

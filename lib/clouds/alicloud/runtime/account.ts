@@ -1,4 +1,4 @@
-import type { AccessKeys } from "../../../runtime/access-keys.ts";
+import { readAccessKeys } from "../../../runtime/access-keys.ts";
 import type { PortWorld } from "../../../runtime/deployment.ts";
 
 /** Temporary keys, as Function Compute gives them to each invocation; or a user's own, without a token. */
@@ -16,8 +16,9 @@ export interface AlicloudWorld extends PortWorld {
   readonly credentials: () => Credentials;
 }
 
-/** The world of a port that is reached by a user's own keys. */
-export function worldBy({ id, secret, token }: AccessKeys, world: PortWorld): AlicloudWorld {
+/** The world of a port that is reached by a user's own keys, as a secret's text has them. */
+export function worldBy(text: string, world: PortWorld, part: string): AlicloudWorld {
+  const { id, secret, token } = readAccessKeys(text, part);
   const keys: Credentials = { accessKeyId: id, accessKeySecret: secret, ...(token && { securityToken: token }) };
   return { ...world, credentials: () => keys };
 }

@@ -1,6 +1,6 @@
 import { globalAgent as httpAgent } from "node:http";
 import { globalAgent as httpsAgent } from "node:https";
-import type { AccessKeys } from "../../../runtime/access-keys.ts";
+import { readAccessKeys } from "../../../runtime/access-keys.ts";
 import type { PortWorld } from "../../../runtime/deployment.ts";
 
 /** Keys of a role, with their token; or a user's own, without one. */
@@ -20,8 +20,9 @@ export interface AwsWorld extends PortWorld {
   readonly credentials?: () => Promise<AwsCredentials>;
 }
 
-/** The world of a port that is reached by a user's own keys. */
-export function worldBy({ id, secret, token }: AccessKeys, world: PortWorld): AwsWorld {
+/** The world of a port that is reached by a user's own keys, as a secret's text has them. */
+export function worldBy(text: string, world: PortWorld, part: string): AwsWorld {
+  const { id, secret, token } = readAccessKeys(text, part);
   const keys: AwsCredentials = { accessKeyId: id, secretAccessKey: secret, ...(token && { sessionToken: token }) };
   return { ...world, credentials: async () => keys };
 }
