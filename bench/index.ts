@@ -14,6 +14,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   transcode: () => import("./transcode.ts"),
   formats: () => import("./formats.ts"),
   sliced: () => import("./sliced.ts"),
+  speedup: () => import("./speedup.ts"),
   tasks: () => import("./tasks.ts"),
   dev: () => import("./dev.ts"),
   bundles: () => import("./bundles.ts"),

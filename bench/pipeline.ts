@@ -12,6 +12,7 @@ import { type Cost, type Measured, measure } from "./measure.ts";
 export async function withPipelines<Value>(
   work: (session: LocalSession) => Promise<Value>,
   program = "videos.ts",
+  host: { /** Processes at once. @default as many as there are processors */ readonly concurrency?: number } = {},
 ): Promise<Value> {
   const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
   const session = await startDev({
@@ -20,6 +21,7 @@ export async function withPipelines<Value>(
     folder,
     watch: false,
     onEvent: () => {},
+    host,
   });
   try {
     return await work(session);
