@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { FINAL } from "../../../lib/clouds/aws/deploy/flow-definition.ts";
+import { FINAL } from "../../../lib/clouds/aws/deploy/flow-errors.ts";
 import { block, is, isAbove, reference } from "../../../lib/parts/flow.ts";
 import type { FunctionPart, TaskPart } from "../../../lib/parts/part.ts";
 import { isRetryable } from "../../../lib/runtime/errors.ts";

@@ -1,7 +1,7 @@
 import type { FunctionPlan, PartPlan, WorkflowPlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { type Block, blocksOf, type Step, stepsOf } from "../../../shared/workflow/definition.ts";
-import { INLINE_ITEMS } from "./flow-definition.ts";
+import { INLINE_ITEMS } from "./flow-map.ts";
 import { isContained } from "./sidecar.ts";
 
 type Find = (name: string) => PartPlan | undefined;

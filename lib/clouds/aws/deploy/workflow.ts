@@ -6,7 +6,8 @@ import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, WorkflowPlan } from "../../../parts/plan.ts";
 import { type Step, stepsOf } from "../../../shared/workflow/definition.ts";
 import { portOf, runtimeFile } from "./code.ts";
-import { flowDefinition, INLINE_ITEMS } from "./flow-definition.ts";
+import { flowDefinition } from "./flow-definition.ts";
+import { INLINE_ITEMS } from "./flow-map.ts";
 import { functionOf } from "./function.ts";
 import {
   callbackGrant,
