@@ -22,7 +22,13 @@ const RULES: Readonly<Record<string, Rule>> = {
   shared: { imports: [], packages: ["zod"], isLight: true },
   runtime: { imports: ["shared"], isLight: true },
   "runtime index": { imports: ["runtime", "shared"], isLight: true },
-  handlers: { imports: ["runtime", "shared"], packages: ["zod"], isLight: true },
+  // What speaks with Kafka is the same on every cloud.
+  kafka: { imports: ["runtime", "shared"], packages: ["@platformatic/kafka"], isLight: true },
+  handlers: {
+    imports: ["runtime", "shared"],
+    packages: ["zod", "jsonata", "@duckdb/node-api", "hyparquet", "hyparquet-writer", "redis", "ioredis"],
+    isLight: true,
+  },
   parts: { imports: ["shared"], types: ["runtime", "handlers"], packages: ["@pulumi/pulumi"] },
   constructs: { imports: ["parts", "shared"], types: ["runtime", "handlers", "@pulumi/pulumi"] },
   bootstrap: { imports: [], isLight: true },
@@ -40,17 +46,17 @@ const RULES: Readonly<Record<string, Rule>> = {
     packages: CLOUD_PULUMI,
   },
   "own runtime": {
-    imports: ["runtime", "shared", "own env"],
+    imports: ["runtime", "shared", "own env", "kafka"],
     packages: ["tablestore", "@rgrove/parse-xml", "@aws-sdk", "@nats-io"],
     isLight: true,
   },
   "own host": {
-    imports: ["runtime", "shared", "parts", "bundle", "support", "own runtime", "own env"],
+    imports: ["runtime", "kafka", "shared", "parts", "bundle", "support", "own runtime", "own env"],
     packages: ["croner", "chokidar", "zod"],
     isLight: true,
   },
   "own client": {
-    imports: ["runtime", "shared", "own env", "own runtime"],
+    imports: ["runtime", "kafka", "shared", "own env", "own runtime"],
     types: ["parts", "own host"],
     isLight: true,
   },
@@ -91,6 +97,7 @@ function placeOf(file: string): Place {
   const [, cloud, rest = ""] = /^lib\/clouds\/(\w+)\/(.*)$/.exec(file) ?? [];
   if (cloud) return { layer: layerInCloud(rest), cloud };
   if (file === "lib/runtime/index.ts") return { layer: "runtime index" };
+  if (file.startsWith("lib/runtime/kafka/")) return { layer: "kafka" };
   return { layer: file === "lib/index.ts" ? "index" : file.split("/")[1]! };
 }
 
