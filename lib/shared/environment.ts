@@ -20,6 +20,9 @@ const KEYS = "$keys.";
 export const keysLink = (secret: string): string => KEYS + secret;
 export const isKeysLink = (link: string): boolean => link.startsWith(KEYS);
 
+/** The name of a stream's topic among those of other sources, which are buckets' and queues' as they are. */
+export const topicKey = (topic: string): string => `topic/${topic}`;
+
 /** What a function is told of the place it runs in. */
 export interface Environment {
   /** Where it runs, in its cloud's own words: region, account. */
@@ -27,7 +30,7 @@ export interface Environment {
   readonly logLevel: "debug" | "info" | "warn" | "error";
   /** Paths by tool. */
   readonly tools: Readonly<Record<string, string>>;
-  /** Logical names of the buckets and queues whose events come, by their physical names. */
+  /** Logical names of the buckets, queues and streams whose events come, by their physical names; those of topics by {@link topicKey}. */
   readonly sources: Readonly<Record<string, string>>;
   /** Where the linked parts lie, by the link's name. */
   readonly links: Readonly<Record<string, Readonly<Record<string, string>>>>;

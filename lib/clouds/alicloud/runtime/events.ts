@@ -1,5 +1,6 @@
 import { toFunctionInvoked } from "../../../runtime/calls.ts";
 import type { BucketCreated, QueueReceived, ScheduleFired, SourceEvent } from "../../../runtime/events.ts";
+import { toStreamConsumed } from "./kafka-events.ts";
 import { unpackMessage } from "./message-body.ts";
 
 /** What the bytes alone do not say. */
@@ -7,7 +8,7 @@ export interface EventContext {
   readonly requestId: string;
   /** ISO 8601. */
   readonly now: string;
-  /** Logical names of buckets and queues by their physical ones. */
+  /** Logical names of buckets, queues and streams by their physical ones. */
   readonly sources: Readonly<Record<string, string>>;
 }
 
@@ -19,6 +20,8 @@ export function toEvents(bytes: Uint8Array, context: EventContext): readonly Sou
   const value = parse(Buffer.from(bytes).toString("utf8"));
   const parts = (Array.isArray(value) ? value : [value]).map((part) => (typeof part === "string" ? parse(part) : part));
   if (parts.length > 0 && parts.every(isQueueEvent)) return parts.map((part) => toQueueReceived(part, context));
+  const consumed = toStreamConsumed(parts, context);
+  if (consumed) return consumed;
   if (isOssEvents(value)) return value.events.filter(isCreation).map((event) => toBucketCreated(event, context));
   if (isTimerEvent(value)) return [toScheduleFired(value, context)];
   return [toFunctionInvoked(value, context)];

@@ -1,5 +1,6 @@
 import { toFunctionInvoked } from "../../../runtime/calls.ts";
 import type { BucketCreated, QueueReceived, ScheduleFired, SourceEvent } from "../../../runtime/events.ts";
+import { isKafkaBatch, toStreamConsumed } from "./kafka-events.ts";
 import { fromSqs } from "./message.ts";
 
 /** What the event alone does not say. */
@@ -7,7 +8,7 @@ export interface EventContext {
   readonly requestId: string;
   /** ISO 8601. */
   readonly now: string;
-  /** Logical names of buckets and queues by their physical ones. */
+  /** Logical names of buckets, queues and streams by their physical ones. */
   readonly sources: Readonly<Record<string, string>>;
 }
 
@@ -23,6 +24,7 @@ export function toEvents(value: unknown, context: EventContext): readonly Source
     );
   }
   if (isQueueBatch(value)) return value.Records.map((record) => toQueueReceived(record, context));
+  if (isKafkaBatch(value)) return toStreamConsumed(value, context);
   if (isScheduled(value)) return [toScheduleFired(value, context)];
   return [toFunctionInvoked(value, context)];
 }
