@@ -238,7 +238,7 @@ describe("a planted violation is found, with file, import and rule", () => {
     [
       "lib/handlers/video/a.ts",
       'import type { Plan } from "../../parts/plan.ts";',
-      "lib/handlers/video/a.ts imports types of ../../parts/plan.ts (parts): handlers may import runtime, shared, zod",
+      "lib/handlers/video/a.ts imports types of ../../parts/plan.ts (parts): handlers may import runtime, shared, zod, jsonata, @duckdb/node-api, hyparquet, hyparquet-writer, redis, ioredis",
     ],
     [
       "lib/parts/a.ts",
@@ -253,7 +253,7 @@ describe("a planted violation is found, with file, import and rule", () => {
     [
       "lib/clouds/aws/runtime/a.ts",
       'type Names = typeof import("../deploy/queue.ts");',
-      "lib/clouds/aws/runtime/a.ts imports types of ../deploy/queue.ts (own deploy): own runtime may import runtime, shared, own env, tablestore, @rgrove/parse-xml, @aws-sdk, @nats-io",
+      "lib/clouds/aws/runtime/a.ts imports types of ../deploy/queue.ts (own deploy): own runtime may import runtime, shared, own env, kafka, tablestore, @rgrove/parse-xml, @aws-sdk, @nats-io",
     ],
     [
       "lib/clouds/aws/deploy/a.ts",
@@ -263,7 +263,7 @@ describe("a planted violation is found, with file, import and rule", () => {
     [
       "lib/clouds/local/host/a.ts",
       'import express from "express";',
-      "lib/clouds/local/host/a.ts imports express (express): own host may import runtime, shared, parts, bundle, support, own runtime, own env, croner, chokidar, zod",
+      "lib/clouds/local/host/a.ts imports express (express): own host may import runtime, kafka, shared, parts, bundle, support, own runtime, own env, croner, chokidar, zod",
     ],
     [
       "stacks/a.ts",
