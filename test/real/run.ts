@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { sourcesOfChosen } from "./chosen.ts";
 import { findFfprobe, installFfmpeg } from "./install/ffmpeg.ts";
+import { installKafka } from "./install/kafka.ts";
 import { installEtcd, installKubeApiserver } from "./install/kubernetes.ts";
 import { installMoto } from "./install/moto.ts";
 import { installNats } from "./install/nats.ts";
@@ -23,6 +24,7 @@ const ARGS = process.argv.slice(2);
 /** In the order of their builds: the short ones first, the longest (6 minutes on two cores) last. */
 const SERVERS = [
   { variable: "MILLRACE_MOTO_PYTHON", install: installMoto },
+  { variable: "MILLRACE_KAFKA", install: installKafka },
   { variable: "MILLRACE_NATS_SERVER", install: installNats },
   { variable: "MILLRACE_VERSITYGW", install: installVersitygw },
   { variable: "MILLRACE_ETCD", install: installEtcd },

@@ -1,3 +1,4 @@
+export { type KafkaServer, type KafkaUser, startKafka } from "./kafka.ts";
 export { applyKedaCrds, type KubernetesServer, startKubernetes } from "./kubernetes.ts";
 export { type MotoServer, startMoto } from "./moto.ts";
 export { type NatsServer, startNats } from "./nats.ts";
