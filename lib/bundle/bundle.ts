@@ -8,6 +8,7 @@ import type { CodePlan } from "../parts/plan.ts";
 import { type Built, builtBefore } from "./built.ts";
 import { BundleError, toBundleError } from "./bundle-error.ts";
 import { checkInstalled } from "./install.ts";
+import { kafkaClient } from "./kafka-client.ts";
 import { BUILTINS, lateBuiltins } from "./late-builtins.ts";
 import { moduleBuilds } from "./module-builds.ts";
 import { portableMap } from "./source-map.ts";
@@ -119,7 +120,7 @@ function optionsOf(args: BundleArgs, handler: string, code: readonly (readonly [
     // A folder of the depth of the real one, so that the map's relative paths fit it.
     outfile: join(args.outdir, "hash", "index.mjs"),
     external: [...args.install],
-    plugins: [moduleBuilds, lateBuiltins(LIBRARY)],
+    plugins: [moduleBuilds, kafkaClient, lateBuiltins(LIBRARY)],
     banner: { js: banner(undefined) },
   };
 }
