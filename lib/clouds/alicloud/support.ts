@@ -59,7 +59,16 @@ const FLOW = {
     "the resources under typed mocks; definitions run by an interpreter written from the same pages, executions on a wire-level fake; not run against the service",
 };
 
-const NO_STREAMS = { source: "lib/README.md", verified: "the check" } as const;
+const STREAM = { source: "@pulumi/alicloud 3.108.0: alikafka.Topic, alikafka.ConsumerGroup", verified: MOCKED };
+const KAFKA = {
+  source: `${HELP}/apsaramq-for-kafka/view-endpoints`,
+  verified: "the resources under typed mocks; users, transactions and endpoints by documentation only",
+};
+const KAFKA_TRIGGER = {
+  source: `${HELP}/functioncompute/fc-3-0/user-guide/apsaramq-for-kafka-triggers`,
+  verified:
+    "names of the trigger against the vendor's models, records in the forms of its samples; headers and values that are no text are unverified",
+};
 
 /** Alibaba Cloud: Function Compute 3.0 and the services around it. */
 export const support: Support = {
@@ -112,7 +121,7 @@ export const support: Support = {
         links: { level: "native", how: "statements of the function's own RAM role", ...ROLE },
         timeout: {
           level: "native",
-          how: "timeout; 5 minutes where a queue starts it",
+          how: "timeout; 5 minutes where a queue or a stream starts it",
           ...FUNCTION,
           min: 1,
           max: DAY,
@@ -265,22 +274,31 @@ export const support: Support = {
       options: {
         alarms: {
           level: "native",
-          how: "one alarm for each, to contact groups that you name; a task's failures are those of its attempts",
+          how: "one alarm for each, to contact groups that you name; a task's failures are those of its attempts, a function's lag has one for each of its streams",
           ...ALARM,
         },
         notify: { level: "native", how: "targets of the alarm, by ARN", ...ALARM },
       },
     },
     stream: {
-      level: "refused",
-      how: "Millrace does not build streams here yet",
-      ...NO_STREAMS,
+      level: "native",
+      how: "a topic of an ApsaraMQ for Kafka instance that you name: it is bought, never made; any other Kafka by its brokers, to produce and claim",
+      ...STREAM,
       options: {
-        partitions: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
-        retention: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
-        removable: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
-        kafka: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
-        existing: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        partitions: { level: "native", how: "partitionNum, which only grows", ...STREAM, min: 1, step: 1 },
+        retention: {
+          level: "native",
+          how: "the instance's own, for all its topics; another time than 7 days is the topic's retention.ms, which not every instance takes",
+          source: `${HELP}/apsaramq-for-kafka/cloud-message-queue-for-kafka/developer-reference/api-alikafka-2019-09-16-updatetopicconfig`,
+          verified: "documentation only",
+        },
+        removable: { ...kept, ...STREAM },
+        kafka: {
+          level: "native",
+          how: "its default endpoint (9092) and its SASL endpoint (9094, tls: false) are reached from the network you name, its SSL endpoint (9093) over the internet; users are PLAIN or SCRAM-SHA-256, on serverless instances SCRAM-SHA-512 too; claims need transactions",
+          ...KAFKA,
+        },
+        existing: { ...reused, ...STREAM },
       },
     },
     workflow: {
@@ -311,7 +329,11 @@ export const support: Support = {
       ...OSS_TRIGGER,
     },
     "queue.received": { level: "native", how: "an EventBridge trigger with a queue as its source", ...EVENTS },
-    "stream.consumed": { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+    "stream.consumed": {
+      level: "native",
+      how: "an EventBridge trigger with an ApsaraMQ for Kafka instance as its source, which waits for each batch: in order in each partition. A batch that fails is tried again three times, whatever attempts says, then its records go to failures; without such a queue the stream stops. Values come as text: bytes that are no UTF-8 do not come as they were",
+      ...KAFKA_TRIGGER,
+    },
     "schedule.fired": { level: "native", how: "a timer trigger", ...TIMER },
   },
   runs: {
@@ -348,8 +370,8 @@ export const support: Support = {
     queueDelaySeconds: { value: 7 * DAY, how: "delay of one message", ...QUEUE },
     queueBatch: { value: 10_000, how: "CountBasedWindow of the trigger", ...EVENTS },
     queueWindowSeconds: { value: 15, how: "TimeBasedWindow of the trigger", ...EVENTS },
-    streamBatch: undefined,
-    streamWindowSeconds: undefined,
+    streamBatch: { value: 10_000, how: "CountBasedWindow of the trigger", ...EVENTS },
+    streamWindowSeconds: { value: 15, how: "TimeBasedWindow of the trigger", ...EVENTS },
     eventFunctionSeconds: { value: 300, how: "functions behind an EventBridge trigger", ...EVENTS },
     environmentBytes: {
       value: 4 * KB,

@@ -53,7 +53,12 @@ const FLOW = {
     "asl-validator 4.0.0, every definition run by aws-local-stepfunctions 3.0.0, executions in moto; distributed maps and redrive by documentation only; not run against the service",
 };
 
-const NO_STREAMS = { source: "lib/README.md", verified: "the check" } as const;
+const STREAM = { source: `${DOCS}/msk/latest/developerguide/msk-topic-operations-information.html`, verified: MOCKED };
+const KAFKA = { source: `${DOCS}/lambda/latest/dg/kafka-cluster-auth.html`, verified: MOCKED };
+const KAFKA_MAPPING = {
+  source: `${DOCS}/lambda/latest/dg/kafka-retry-configurations.html`,
+  verified: "the resources under typed mocks, records in the documented forms; not run against the service",
+};
 
 /** AWS: Lambda and Step Functions, with Fargate for what takes longer than Lambda allows. */
 export const support: Support = {
@@ -104,7 +109,7 @@ export const support: Support = {
         links: { level: "native", how: "statements of the function's own IAM role", ...ROLE },
         timeout: {
           level: "native",
-          how: "Lambda's timeout; make longer work a task",
+          how: "Lambda's timeout, 14 minutes where a stream starts it; make longer work a task",
           ...LAMBDA,
           min: 1,
           max: 15 * MINUTE,
@@ -282,15 +287,19 @@ export const support: Support = {
       },
     },
     stream: {
-      level: "refused",
-      how: "Millrace does not build streams here yet",
-      ...NO_STREAMS,
+      level: "native",
+      how: "a topic of an MSK cluster that you name, with provisioned brokers and Kafka 3.6 or later: it is paid by the hour, never made; of others, and of any other Kafka by its brokers, a topic that is there",
+      ...STREAM,
       options: {
-        partitions: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
-        retention: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
-        removable: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
-        kafka: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
-        existing: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        partitions: { level: "native", how: "partitionCount, which only grows", ...STREAM, min: 1, step: 1 },
+        retention: { level: "native", how: "the topic's retention.ms", ...STREAM, min: 1 },
+        removable: { ...kept, ...STREAM },
+        kafka: {
+          level: "native",
+          how: "MSK is reached from the network you name, unless its brokers are public; who produces and claims is one of its SCRAM users, a role is known to what reads for functions alone. A secret that a key of yours encrypts, as MSK's are, is for functions that you give that key's kms:Decrypt",
+          ...KAFKA,
+        },
+        existing: { ...reused, ...STREAM },
       },
     },
     workflow: {
@@ -317,7 +326,11 @@ export const support: Support = {
   sources: {
     "bucket.created": { level: "native", how: "S3's events by EventBridge, one rule for each source", ...EVENTS },
     "queue.received": { level: "native", how: "an event source mapping with partial batch answers", ...MAPPING },
-    "stream.consumed": { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+    "stream.consumed": {
+      level: "native",
+      how: "an event source mapping, of MSK or of any Kafka by its brokers: in order in each partition. A batch that fails is tried 11 times if the function has failures, else until its records expire; with pollers of its own, which are paid, as often as attempts says, and halved where it fails. A group that is named is one function's alone",
+      ...KAFKA_MAPPING,
+    },
     "schedule.fired": { level: "native", how: "EventBridge Scheduler, to the minute", ...SCHEDULER },
   },
   runs: {
@@ -365,8 +378,12 @@ export const support: Support = {
     queueDelaySeconds: { value: 15 * MINUTE, how: "delay of one message", ...QUEUE },
     queueBatch: { value: 10_000, how: "BatchSize of the event source mapping", ...MAPPING },
     queueWindowSeconds: { value: 300, how: "MaximumBatchingWindowInSeconds of the event source mapping", ...MAPPING },
-    streamBatch: undefined,
-    streamWindowSeconds: undefined,
+    streamBatch: { value: 10_000, how: "BatchSize of the event source mapping", ...KAFKA_MAPPING },
+    streamWindowSeconds: {
+      value: 300,
+      how: "MaximumBatchingWindowInSeconds of the event source mapping; half a second where none is asked for",
+      ...KAFKA_MAPPING,
+    },
     eventFunctionSeconds: undefined,
     environmentBytes: { value: 4 * KB, how: "all environment variables of a function", ...LAMBDA },
     leastMemoryPerCpuBytes: undefined,

@@ -9,6 +9,7 @@ import { AsyncTask, VideoTranscodePipeline } from "../../../lib/index.ts";
 import { type Cloud, Construct, code, cron, every, invoke, mount, read } from "../../../lib/parts/index.ts";
 import type { RegisteredResource } from "../../../lib/program/mocks.ts";
 import { synthesize } from "../../../lib/testing/synthesize.ts";
+import { unknownNames } from "./models.ts";
 import { ACCOUNT, deploy, inputsOf, listOf, ofType, REGION } from "./stack.ts";
 
 let home: string;
@@ -295,22 +296,6 @@ function everywhere(all: () => readonly RegisteredResource[]): void {
     for (const { inputs } of ofType(all(), "Table")) expect(inputs.tableName).toMatch(/^[A-Za-z_][A-Za-z0-9_]*$/);
     for (const { inputs } of ofType(all(), "Bucket"))
       expect(inputs.bucket).toMatch(/^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/);
-  });
-}
-
-interface Model {
-  names(): Readonly<Record<string, string>>;
-  types(): Readonly<Record<string, unknown>>;
-}
-
-/** Names in the value that the client's model of it does not have; free maps and texts are left out. */
-function unknownNames(model: unknown, value: unknown, path = ""): readonly string[] {
-  if (typeof model !== "function" || typeof value !== "object" || value === null || Array.isArray(value)) return [];
-  const { names, types } = model as unknown as Model;
-  const [wire, kinds] = [names.call(model), types.call(model)];
-  return Object.entries(value).flatMap(([name, inner]) => {
-    const own = Object.keys(wire).find((one) => wire[one] === name);
-    return own === undefined ? [path + name] : unknownNames(kinds[own], inner, `${path}${name}.`);
   });
 }
 

@@ -47,6 +47,8 @@ export const TABLE: MockTable = {
   "alicloud:nas/mountTarget:MountTarget": named("fileSystemId", (name) => ({
     mountTargetDomain: `${name}.${REGION}.nas.aliyuncs.com`,
   })),
+  "alicloud:alikafka/topic:Topic": named("topic"),
+  "alicloud:alikafka/consumerGroup:ConsumerGroup": named("consumerId"),
   "alicloud:cms/alarm:Alarm": named("name"),
   "pulumi:providers:alicloud": named("region"),
 };

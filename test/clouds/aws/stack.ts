@@ -60,6 +60,7 @@ export const TABLE: MockTable = {
     id: (_, { name }) => arn("states", `stateMachine:${name}`),
     outputs: (_, { name }) => ({ arn: arn("states", `stateMachine:${name}`) }),
   },
+  "aws:msk/topic:Topic": named("name"),
   "aws:ecs/cluster:Cluster": named("name", (_, { name }) => ({ arn: arn("ecs", `cluster/${name}`) })),
   "aws:ecs/taskDefinition:TaskDefinition": named("family", (_, { family }) => ({
     arn: arn("ecs", `task-definition/${family}:1`),

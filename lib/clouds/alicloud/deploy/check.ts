@@ -1,9 +1,10 @@
 import { DEFAULT_TOOLS, toolSource } from "../../../bundle/tool.ts";
 import type { Part } from "../../../parts/part.ts";
-import type { FunctionPlan, PartPlan, WorkflowPlan } from "../../../parts/plan.ts";
+import type { FunctionPlan, MonitorPlan, PartPlan, WorkflowPlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { formatBytes } from "../../../shared/size.ts";
 import { stepsOf } from "../../../shared/workflow/definition.ts";
+import { checkLag, checkStream, checkStreamsOf, streamBytes } from "./check-streams.ts";
 import { checkTriggers } from "./check-triggers.ts";
 import { checkFlow } from "./flow-check.ts";
 import { flowDefinition } from "./flow-definition.ts";
@@ -38,7 +39,7 @@ function checkPart(
   plan: PartPlan,
   find: (name: string) => PartPlan | undefined,
 ): readonly Problem[] {
-  const { contactGroups, kmsInstance, existing, tools } = settings;
+  const { kmsInstance, existing, tools } = settings;
   switch (plan.kind) {
     case "function":
       return [
@@ -51,18 +52,13 @@ function checkPart(
           })),
         ...checkEnvironment(plan, find),
         ...checkMounts(plan, find),
+        ...checkStreamsOf(settings, plan, find),
         ...checkGpu(plan),
       ];
     case "monitor":
-      return plan.alarms.length > 0 && contactGroups === undefined
-        ? [
-            {
-              path: `${plan.name}.alarms`,
-              message:
-                'alarms go to contact groups of CloudMonitor, by name: alicloud({ contactGroups: ["operators"] }), or contactGroups: [] for no alarms',
-            },
-          ]
-        : [];
+      return [...checkContacts(settings, plan), ...checkLag(plan, find)];
+    case "stream":
+      return checkStream(plan);
     case "secret":
       return plan.config !== undefined && !kmsInstance
         ? [
@@ -89,6 +85,17 @@ function checkPart(
       return [];
   }
 }
+
+const checkContacts = ({ contactGroups }: AlicloudSettings, { name, alarms }: MonitorPlan): readonly Problem[] =>
+  alarms.length > 0 && contactGroups === undefined
+    ? [
+        {
+          path: `${name}.alarms`,
+          message:
+            'alarms go to contact groups of CloudMonitor, by name: alicloud({ contactGroups: ["operators"] }), or contactGroups: [] for no alarms',
+        },
+      ]
+    : [];
 
 /** What is wrong with the definition here, or else with what it is compiled to. */
 function checkWorkflow(plan: WorkflowPlan, find: (name: string) => PartPlan | undefined): readonly Problem[] {
@@ -164,7 +171,8 @@ function checkEnvironment(plan: FunctionPlan, find: (name: string) => PartPlan |
   const links = Object.entries(plan.links).map(
     ([name, { part, keys }]) => bytesOf(name) + addressBytes(find(part)) + (keys === undefined ? 0 : 16 + keys.length),
   );
-  const bytes = [own, BASE, ...links, ...(task ? [addressBytes(task)] : [])].reduce((sum, one) => sum + one);
+  const topics = plan.sources.flatMap((source) => (source.type === "stream.consumed" ? [TOPIC] : []));
+  const bytes = [own, BASE, ...topics, ...links, ...(task ? [addressBytes(task)] : [])].reduce((sum, one) => sum + one);
   if (bytes <= ENVIRONMENT_BYTES) return [];
   return [
     {
@@ -180,6 +188,8 @@ const bytesOf = (text: string): number => Buffer.byteLength(text) + 2;
 
 /** Region, account, log level, tools and sources. */
 const BASE = 500;
+/** A topic's name, with that of the stream. */
+const TOPIC = 320;
 
 /** Names at their longest, and the JSON around them. */
 function addressBytes(plan: PartPlan | undefined): number {
@@ -191,6 +201,8 @@ function addressBytes(plan: PartPlan | undefined): number {
       return name + 120 + 110;
     case "table":
       return name + 255 + 120;
+    case "stream":
+      return name + streamBytes(plan);
     case "workflow":
       return stepsOf(plan.definition).reduce((sum, step) => sum + step.name.length + 1, name + 128 + 255 + 200);
     case "task":

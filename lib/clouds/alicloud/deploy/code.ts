@@ -29,6 +29,7 @@ export const PORTS: Readonly<Partial<Record<PartKind, string>>> = {
   function: "function",
   task: "task",
   workflow: "workflow",
+  stream: "kafka",
 };
 
 /** A module of the runtime beside this folder: as TypeScript in the repository, as JavaScript in the package. */

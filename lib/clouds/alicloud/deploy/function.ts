@@ -5,7 +5,7 @@ import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, LinkPlan, TaskPlan } from "../../../parts/plan.ts";
 import { partOf } from "../../../parts/source.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
-import { OWN_TASK, writeEnvironment } from "../../../shared/environment.ts";
+import { OWN_TASK, topicKey, writeEnvironment } from "../../../shared/environment.ts";
 import { codeOf, PORTS, runtimeFile } from "./code.ts";
 import {
   FUNCTION_NAME,
@@ -19,6 +19,7 @@ import {
   role,
 } from "./permissions.ts";
 import type { Site } from "./shared.ts";
+import { ledgerName, ledgers } from "./stream.ts";
 import { taskAddress } from "./task.ts";
 import { toolLayers } from "./tools.ts";
 import { triggers } from "./trigger.ts";
@@ -87,6 +88,7 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
       internetAccess: true,
       environmentVariables: environmentOf(site, scope, plan, parts.sources, links, tools),
       ...(layers.length > 0 && { layers: [...layers] }),
+      ...networkOf(site, scope, plan),
       ...mountsOf(site, scope, plan),
       logConfig: { project, logstore: store, enableRequestMetrics: true, enableInstanceMetrics: true },
       tags: site.tags(scope.name),
@@ -95,7 +97,8 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
   );
   asyncConfig(site, scope, plan, made, parts.ownTask?.keeper);
   concurrency(site, scope, plan, made);
-  const started = triggers(site, scope, made.functionName, parts.sources);
+  ledgers(site, scope, Object.values(plan.links));
+  const started = triggers(site, scope, made.functionName, parts.sources, plan.failures);
   return {
     id: made.functionName,
     address: { function: made.functionName, account: site.account, region: pulumi.output(site.region) },
@@ -109,9 +112,12 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
   };
 }
 
-/** The port and the address of what is linked. */
-export const linkOf = (scope: Scope, link: LinkPlan): FunctionParts["links"][string] =>
-  scope.link(link, ({ kind }) => runtimeFile(PORTS[kind]!));
+/** The port and the address of what is linked; what a function claims of a stream is kept under a name of its own. */
+export function linkOf(scope: Scope, link: LinkPlan): FunctionParts["links"][string] {
+  const { port, address } = scope.link(link, ({ kind }) => runtimeFile(PORTS[kind]!));
+  if (!link.actions.includes("stream.claim")) return { port, address };
+  return { port, address: address.apply((fields) => ({ ...fields, group: ledgerName(scope) })) };
+}
 
 function environmentOf(
   site: Site,
@@ -125,7 +131,10 @@ function environmentOf(
     Object.fromEntries(Object.entries(links).map(([name, { address }]) => [name, address])),
   );
   const names = sources.flatMap((source) => (source.type === "schedule.fired" ? [] : [partOf(source)]));
-  const known = [...new Set(names)].map((name) => scope.part(name).id.apply((id) => [id, name] as const));
+  const known = [...new Set(names)].map((name) => {
+    const { kind, id } = scope.part(name);
+    return id.apply((id) => [kind === "stream" ? topicKey(id) : id, name] as const);
+  });
   return pulumi.all([site.account, addresses, pulumi.all(known)]).apply(([account, all, pairs]) => ({
     ...environment,
     ...writeEnvironment({
@@ -138,20 +147,24 @@ function environmentOf(
   }));
 }
 
-/** A volume puts its functions into the network; their way out stays. */
+/** A volume puts its functions into the network, and so does a stream into one of the user's; their way out stays. */
+function networkOf(site: Site, scope: Scope, { links }: FunctionPlan) {
+  const kinds = Object.values(links).map(({ part }) => scope.plan(part).kind);
+  const hasKafka = kinds.includes("stream") && site.settings.existing?.network !== undefined;
+  if (!kinds.includes("volume") && !hasKafka) return {};
+  const { vpc, vswitch, securityGroup } = site.network;
+  return { vpcConfig: { vpcId: vpc, vswitchIds: [vswitch], securityGroupId: securityGroup } };
+}
+
 function mountsOf(site: Site, scope: Scope, { links }: FunctionPlan) {
   const volumes = Object.values(links).filter(({ part }) => scope.plan(part).kind === "volume");
   if (volumes.length === 0) return {};
-  const { vpc, vswitch, securityGroup } = site.network;
   const mountPoints = [...new Set(volumes.map(({ part }) => part))].map((volume) => {
     const { server, path } = scope.part(volume).address;
     const isWritten = volumes.some(({ part, actions }) => part === volume && actions.includes("volume.write"));
     return { serverAddr: isWritten ? server! : readOnlyServer(site, scope, volume), mountDir: path! };
   });
-  return {
-    vpcConfig: { vpcId: vpc, vswitchIds: [vswitch], securityGroupId: securityGroup },
-    nasConfig: { userId: 0, groupId: 0, mountPoints },
-  };
+  return { nasConfig: { userId: 0, groupId: 0, mountPoints } };
 }
 
 const failureGrant = (site: Site, scope: Scope, { failures }: FunctionPlan): readonly Grant[] =>

@@ -2,9 +2,10 @@ import * as alicloud from "@pulumi/alicloud";
 import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
-import type { AlarmPlan, MonitorPlan } from "../../../parts/plan.ts";
+import type { AlarmPlan, FunctionPlan, MonitorPlan, StreamPlan } from "../../../parts/plan.ts";
 import { FUNCTION_NAME, functionArn, queueArn } from "./permissions.ts";
 import type { Site } from "./shared.ts";
+import { consumerGroupName } from "./stream.ts";
 import { FLOW_NAME } from "./workflow.ts";
 
 /** Periods that CloudMonitor knows, in seconds. */
@@ -14,7 +15,7 @@ const PERIODS = [60, 300, 900, 3600] as const;
 interface Metric {
   readonly project: string;
   readonly metric: string;
-  readonly statistics: "Sum" | "Average" | "Maximum";
+  readonly statistics: "Sum" | "Average" | "Maximum" | "Value";
 }
 
 /**
@@ -26,8 +27,8 @@ const METRICS = {
   duration: { project: "acs_fc", metric: "FunctionLatencyMax", statistics: "Maximum" },
   messages: { project: "acs_mns_new", metric: "ActiveMessages", statistics: "Maximum" },
   age: { project: "acs_mns_new", metric: "OldestMessageAge", statistics: "Maximum" },
-  // The check refuses it.
-  lag: { project: "acs_fc", metric: "", statistics: "Maximum" },
+  // What a group has not consumed, in all topics together. https://www.alibabacloud.com/help/doc-detail/433347.htm
+  lag: { project: "acs_kafka", metric: "message_accumulation", statistics: "Value" },
 } as const satisfies Record<AlarmPlan["metric"], Metric>;
 
 /**
@@ -57,19 +58,34 @@ export function monitor(site: Site, scope: Scope, { alarms, notify }: MonitorPla
   const made =
     groups.length === 0
       ? []
-      : alarms.map((alarm) => [nameOf(alarm), alarmOf(site, scope, alarm, groups, targets)] as const);
+      : alarms.flatMap((alarm) =>
+          measuresOf(scope, alarm).map((measure) => {
+            const made = alarmOf(site, scope, alarm, measure, groups, targets);
+            return [nameOf(alarm, measure), made] as const;
+          }),
+        );
   return { id: pulumi.output(scope.name), address: {}, resources: Object.fromEntries(made) };
 }
 
-const nameOf = ({ part, metric }: AlarmPlan): string => `${part}-${metric}`;
+/** Whose number it is that an alarm is on; a function's lag is one of each of its streams. */
+interface Measure {
+  readonly dimensions: Readonly<Record<string, pulumi.Input<string>>>;
+  /** The stream that has the lag. */
+  readonly stream?: string;
+}
+
+const nameOf = ({ part, metric }: AlarmPlan, { stream }: Measure): string =>
+  [part, metric, ...(stream === undefined ? [] : [stream])].join("-");
 
 /** It stays when a construct is renamed and keeps its `id`. */
-const lastingName = (scope: Scope, { part, metric }: AlarmPlan): string => `${scope.plan(part).stem}-${metric}`;
+const lastingName = (scope: Scope, { part, metric }: AlarmPlan, { stream }: Measure): string =>
+  [scope.plan(part).stem, metric, ...(stream === undefined ? [] : [scope.plan(stream).stem])].join("-");
 
 function alarmOf(
   site: Site,
   scope: Scope,
   alarm: AlarmPlan,
+  measure: Measure,
   contactGroups: readonly string[],
   targets: alicloud.types.input.cms.AlarmTarget[],
 ) {
@@ -78,12 +94,14 @@ function alarmOf(
   const { project, metric, statistics } = found;
   return site.make(
     alicloud.cms.Alarm,
-    `${scope.name}-${lastingName(scope, alarm)}`,
+    `${scope.name}-${lastingName(scope, alarm, measure)}`,
     {
-      name: `${scope.physicalName(ALARM_NAME)}-${lastingName(scope, alarm)}`,
+      name: `${scope.physicalName(ALARM_NAME)}-${lastingName(scope, alarm, measure)}`,
       project,
       metric,
-      metricDimensions: dimensionsOf(site, scope, alarm),
+      metricDimensions: pulumi
+        .all([site.account, pulumi.all(measure.dimensions)])
+        .apply(([userId, dimensions]) => JSON.stringify([{ userId, region: site.region, ...dimensions }])),
       // The next longer one that CloudMonitor counts in.
       period: PERIODS.find((period) => period >= alarm.period) ?? 3600,
       contactGroups: [...contactGroups],
@@ -101,19 +119,23 @@ function alarmOf(
   );
 }
 
-/** Whose numbers they are; a task's are its worker's. */
-function dimensionsOf(site: Site, scope: Scope, { part, metric }: AlarmPlan): pulumi.Output<string> {
+/** A task's numbers are its worker's. */
+function measuresOf(scope: Scope, { part, metric }: AlarmPlan): readonly Measure[] {
   const plan = scope.plan(part);
-  const [dimension, name] =
-    metric === "messages" || metric === "age"
-      ? ["queue", scope.part(part).id]
-      : plan.kind === "workflow"
-        ? ["flowName", scope.physicalName(FLOW_NAME, part)]
-        : ["functionName", scope.physicalName(FUNCTION_NAME, plan.kind === "task" ? plan.worker : part)];
-  return pulumi
-    .all([name, site.account])
-    .apply(([name, userId]) => JSON.stringify([{ userId, region: site.region, [dimension as string]: name }]));
+  if (metric === "lag") return plan.kind === "function" ? lagsOf(scope, plan) : [];
+  if (metric === "messages" || metric === "age") return [{ dimensions: { queue: scope.part(part).id } }];
+  if (plan.kind === "workflow") return [{ dimensions: { flowName: scope.physicalName(FLOW_NAME, part) } }];
+  const functionName = scope.physicalName(FUNCTION_NAME, plan.kind === "task" ? plan.worker : part);
+  return [{ dimensions: { functionName } }];
 }
+
+const lagsOf = (scope: Scope, { name, sources }: FunctionPlan): readonly Measure[] =>
+  sources.flatMap((source) => {
+    if (source.type !== "stream.consumed") return [];
+    const { stream, group = consumerGroupName(scope, name, stream) } = source;
+    const { kafka } = scope.plan(stream) as StreamPlan;
+    return [{ stream, dimensions: { instanceId: kafka!.instance!, consumerGroup: group } }];
+  });
 
 /** https://www.alibabacloud.com/help/en/cms/cloudmonitor-1-0/developer-reference/api-cms-2019-01-01-putresourcemetricrule */
 const ALARM_NAME = { max: 60, allowed: /[A-Za-z0-9-]/ } as const;

@@ -59,6 +59,7 @@ export const RAM_ACTIONS = {
   // It comes with `workflow.read`.
   "workflow.control": ["fnf:StopExecution"],
   "workflow.answer": ["ots:GetRow", "ots:PutRow", "fnf:ReportTaskSucceeded"],
+  // A Kafka's own matter: it knows users of its own.
   "stream.produce": [],
   "stream.claim": [],
 } as const satisfies Record<Action, readonly string[]>;

@@ -25,7 +25,7 @@ export interface Existing {
   readonly tables?: string;
   /** Layer ARNs by tool, each with the tool in `bin/`. */
   readonly layers?: Readonly<Record<string, string>>;
-  /** The network of functions that mount a volume. */
+  /** The network of functions that mount a volume, or are linked to a stream: where its Kafka is reached. */
   readonly network?: { readonly vpc: string; readonly vswitch: string; readonly securityGroup: string };
 }
 

@@ -1,11 +1,12 @@
 import * as alicloud from "@pulumi/alicloud";
 import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
-import type { QueuePlan, SchedulePlan, SourcePlan } from "../../../parts/plan.ts";
+import type { QueuePlan, SchedulePlan, SourcePlan, StreamPlan } from "../../../parts/plan.ts";
 import { shortHash } from "../../../shared/name.ts";
 import { functionArn, role } from "./permissions.ts";
 import { cronExpression } from "./schedule.ts";
 import type { Site } from "./shared.ts";
+import { consumerGroup } from "./stream.ts";
 
 /** What comes into being, as one object or as the last of its parts. */
 const CREATED = ["PutObject", "PostObject", "CopyObject", "CompleteMultipartUpload"].map(
@@ -18,6 +19,8 @@ interface Target {
   readonly site: Site;
   readonly scope: Scope;
   readonly name: pulumi.Output<string>;
+  /** The queue that takes what the function gave up. */
+  readonly failures: string | undefined;
 }
 
 /**
@@ -30,8 +33,9 @@ export function triggers(
   scope: Scope,
   name: pulumi.Output<string>,
   sources: readonly SourcePlan[],
+  failures: string | undefined,
 ): readonly alicloud.fc.V3Trigger[] {
-  const target = { site, scope, name };
+  const target = { site, scope, name, failures };
   const invoker = sources.some(({ type }) => type === "bucket.created") ? ossRole(target) : undefined;
   return sources.map((source) => triggerOf(target, source, invoker));
 }
@@ -45,7 +49,7 @@ function triggerOf(target: Target, source: SourcePlan, ossInvoker: pulumi.Output
     case "schedule.fired":
       return timerTrigger(target, target.scope.plan(source.schedule) as SchedulePlan);
     case "stream.consumed":
-      throw new Error(`${target.scope.name}: the check refuses streams here`);
+      return streamTrigger(target, source);
   }
 }
 
@@ -73,31 +77,90 @@ const bucketTrigger = (target: Target, source: Sourced<"bucket.created">, invoca
 function queueTrigger(target: Target, source: Sourced<"queue.received">) {
   const { site, scope } = target;
   const { deadLetters } = scope.plan(source.queue) as QueuePlan;
-  const dead =
-    deadLetters === undefined ? undefined : site.arn("mns", pulumi.interpolate`/queues/${scope.part(deadLetters).id}`);
-  const config = pulumi.all({ queue: scope.part(source.queue).id, dead }).apply(({ queue, dead }) =>
-    JSON.stringify({
-      triggerEnable: true,
-      asyncInvocationType: false,
-      eventRuleFilterPattern: "{}",
-      eventSinkConfig: { deliveryOption: { eventSchema: "CloudEvents" } },
-      eventSourceConfig: {
-        eventSourceType: "MNS",
-        eventSourceParameters: {
-          sourceMNSParameters: { RegionId: site.region, QueueName: queue, IsBase64Decode: false },
+  const config = pulumi
+    .all({ queue: scope.part(source.queue).id, dead: deadLetterArn(target, deadLetters) })
+    .apply(({ queue, dead }) =>
+      batches(source, {
+        source: {
+          eventSourceType: "MNS",
+          eventSourceParameters: {
+            sourceMNSParameters: { RegionId: site.region, QueueName: queue, IsBase64Decode: false },
+          },
         },
-      },
-      runOptions: {
-        mode: "event-streaming",
-        errorsTolerance: "ALL",
-        retryStrategy: { PushRetryStrategy: "BACKOFF_RETRY" },
-        ...(dead !== undefined && { deadLetterQueue: { Arn: dead } }),
-        batchWindow: { CountBasedWindow: source.batch, TimeBasedWindow: source.window },
-      },
-    }),
-  );
+        goesOn: true,
+        dead,
+      }),
+    );
   return trigger(target, source, source.queue, { triggerType: "eventbridge", triggerConfig: config });
 }
+
+/**
+ * A batch is tried again three times, then its records go to the function's failures; without such a queue the stream stops,
+ * for nothing is to be lost. Named by stream and group alone: with other batches it is the same, and goes on where it was.
+ *
+ * @see https://www.alibabacloud.com/help/en/functioncompute/fc-3-0/user-guide/apsaramq-for-kafka-triggers
+ */
+function streamTrigger(target: Target, source: Sourced<"stream.consumed">) {
+  const { site, scope, failures } = target;
+  const { type, stream, from } = source;
+  const { kafka } = scope.plan(stream) as StreamPlan;
+  const group = consumerGroup(site, scope, source);
+  const config = pulumi
+    .all({ topic: scope.part(stream).id, group, dead: deadLetterArn(target, failures) })
+    .apply(({ topic, group, dead }) =>
+      batches(source, {
+        source: {
+          eventSourceType: "Kafka",
+          eventSourceParameters: {
+            sourceKafkaParameters: {
+              RegionId: site.region,
+              InstanceId: kafka!.instance,
+              Topic: topic,
+              ConsumerGroup: group,
+              OffsetReset: from,
+              // The instance's own, in which it can be reached.
+              Network: "Default",
+            },
+          },
+        },
+        goesOn: dead !== undefined,
+        dead,
+      }),
+    );
+  const named = { type, stream, ...(source.group !== undefined && { group: source.group }) };
+  return trigger(target, named, stream, { triggerType: "eventbridge", triggerConfig: config });
+}
+
+/** Sources and dead letters leave out the end that a destination has. */
+const deadLetterArn = ({ site, scope }: Target, queue: string | undefined): pulumi.Output<string> | undefined =>
+  queue === undefined ? undefined : site.arn("mns", pulumi.interpolate`/queues/${scope.part(queue).id}`);
+
+interface Batching {
+  readonly source: object;
+  /** Whether what comes after a batch that failed every time is tried. */
+  readonly goesOn: boolean;
+  readonly dead: string | undefined;
+}
+
+/** The settings of a trigger that brings batches and waits for what becomes of each. */
+const batches = (
+  window: { readonly batch: number; readonly window: number },
+  { source, goesOn, dead }: Batching,
+): string =>
+  JSON.stringify({
+    triggerEnable: true,
+    asyncInvocationType: false,
+    eventRuleFilterPattern: "{}",
+    eventSinkConfig: { deliveryOption: { eventSchema: "CloudEvents" } },
+    eventSourceConfig: source,
+    runOptions: {
+      mode: "event-streaming",
+      errorsTolerance: goesOn ? "ALL" : "NONE",
+      retryStrategy: { PushRetryStrategy: "BACKOFF_RETRY" },
+      ...(dead !== undefined && { deadLetterQueue: { Arn: dead } }),
+      batchWindow: { CountBasedWindow: window.batch, TimeBasedWindow: window.window },
+    },
+  });
 
 const timerTrigger = (target: Target, { name, timing, enabled }: SchedulePlan) =>
   trigger(target, { schedule: name }, name, {

@@ -3,6 +3,7 @@ import type { Part } from "../../../parts/part.ts";
 import type { FunctionPlan, MonitorPlan, PartKind, PartPlan, QueuePlan, SourcePlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { formatBytes } from "../../../shared/size.ts";
+import { checkLag, checkPollers, checkStream, checkStreamsOf, streamBytes } from "./check-streams.ts";
 import { checkWorkflow } from "./check-workflow.ts";
 import type { EndpointService } from "./network.ts";
 import type { AwsSettings } from "./shared.ts";
@@ -15,6 +16,7 @@ type Find = (name: string) => PartPlan | undefined;
 /** What only this cloud refuses, and no bound in its support data can say. */
 export const checkAws = (settings: AwsSettings, parts: readonly Part[], find: Find): readonly Problem[] => [
   ...checkLogDays(settings),
+  ...checkPollers(settings),
   ...parts.flatMap(({ plan }) => checkPart(settings, plan, find)),
 ];
 
@@ -23,7 +25,7 @@ function checkPart(settings: AwsSettings, plan: PartPlan, find: Find): readonly 
     case "function":
       if (plan.program && "image" in plan.program) return [];
       return isContainer(plan, find)
-        ? [...checkContainer(settings, plan), ...checkPrograms(plan, find)]
+        ? [...checkContainer(settings, plan), ...checkPrograms(plan, find), ...checkStreamsOf(settings, plan, find)]
         : [
             ...checkPrograms(plan, find),
             ...checkTools(settings, plan),
@@ -32,12 +34,15 @@ function checkPart(settings: AwsSettings, plan: PartPlan, find: Find): readonly 
             ...checkConcurrency(plan),
             ...checkVariables(plan),
             ...checkMount(settings, plan, find),
+            ...checkStreamsOf(settings, plan, find),
             ...checkEnvironment(plan, find),
           ];
     case "queue":
       return checkQueue(plan);
     case "monitor":
-      return checkMonitor(settings, plan, find);
+      return [...checkMonitor(settings, plan, find), ...checkLag(plan, find)];
+    case "stream":
+      return checkStream(plan);
     case "volume":
       return checkVolume(settings, plan.name, plan.existing);
     case "workflow":
@@ -298,7 +303,7 @@ function checkEnvironment(plan: FunctionPlan, find: Find): readonly Problem[] {
   const links = Object.entries(plan.links).map(
     ([name, { part, keys }]) => bytesOf(name) + addressBytes(find(part)) + (keys === undefined ? 0 : 16 + keys.length),
   );
-  const sources = plan.sources.length * SOURCE;
+  const sources = plan.sources.reduce((sum, { type }) => sum + (type === "stream.consumed" ? TOPIC : SOURCE), 0);
   const bytes = [own, BASE, sources, ...links, ...(task ? [addressBytes(task)] : [])].reduce((sum, one) => sum + one);
   if (bytes <= ENVIRONMENT_BYTES) return [];
   return [
@@ -317,6 +322,8 @@ const bytesOf = (text: string): number => Buffer.byteLength(text) + 2;
 const BASE = 300;
 /** A queue's ARN, with the name of the part. */
 const SOURCE = 200;
+/** A topic's name, with that of the stream. */
+const TOPIC = 400;
 
 /** Names at their longest, and the JSON around them. */
 function addressBytes(plan: PartPlan | undefined): number {
@@ -330,6 +337,8 @@ function addressBytes(plan: PartPlan | undefined): number {
       return name + 80 + 90;
     case "secret":
       return name + 80 + 170;
+    case "stream":
+      return name + streamBytes(plan);
     case "task": {
       const { onSuccess, onFailure, ...rest } = plan;
       const destinations = [...onSuccess, ...onFailure].reduce((sum, one) => sum + 3 * one.name.length + 200, 0);

@@ -37,6 +37,7 @@ export const PORTS: Readonly<Partial<Record<PartKind, string>>> = {
   function: "function",
   task: "task",
   workflow: "workflow",
+  stream: "kafka",
 };
 
 /** The module that speaks with a part: an image is beside its caller. */

@@ -3,9 +3,10 @@ import type { Scope } from "../../../parts/cloud.ts";
 import type { FunctionPlan, LinkPlan, SourcePlan } from "../../../parts/plan.ts";
 import { partOf } from "../../../parts/source.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
-import { OWN_TASK, writeEnvironment } from "../../../shared/environment.ts";
+import { OWN_TASK, topicKey, writeEnvironment } from "../../../shared/environment.ts";
 import { portOf, runtimeFile } from "./code.ts";
 import type { Site } from "./shared.ts";
+import { ledgerName } from "./stream.ts";
 
 /** What a function is linked to: who speaks with it, and where it lies. */
 export type Links = Readonly<Record<string, { readonly port: string; readonly address: pulumi.Input<LinkAddress> }>>;
@@ -16,7 +17,12 @@ export const linksOf = (scope: Scope, { links }: FunctionPlan, ownTask?: pulumi.
   ...(ownTask && { [OWN_TASK]: { port: runtimeFile("own-task"), address: ownTask } }),
 });
 
-const linkOf = (scope: Scope, link: LinkPlan): Links[string] => scope.link(link, (part) => runtimeFile(portOf(part)));
+/** What a function claims of a stream is kept under a name of its own. */
+function linkOf(scope: Scope, link: LinkPlan): Links[string] {
+  const { port, address } = scope.link(link, (part) => runtimeFile(portOf(part)));
+  if (!link.actions.includes("stream.claim")) return { port, address };
+  return { port, address: address.apply((fields) => ({ ...fields, group: ledgerName(scope) })) };
+}
 
 /** What a function's code is bundled with. */
 export const portsOf = (links: Links): Readonly<Record<string, string>> =>
@@ -53,7 +59,8 @@ const startedBy = (source: SourcePlan): readonly string[] => (source.type === "s
 
 /** As events name it: by its name. */
 function physicalOf(scope: Scope, part: string): pulumi.Output<string> {
-  const { id, address } = scope.part(part);
+  const { kind, id, address } = scope.part(part);
+  if (kind === "stream") return id.apply(topicKey);
   return address.bucket ?? id.apply(nameIn);
 }
 

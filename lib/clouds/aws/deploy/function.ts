@@ -9,6 +9,7 @@ import { environmentOf, type Links, linksOf, portsOf } from "./environment.ts";
 import { FUNCTION_NAME, type Grant, linkGrants, logGrant, ownTaskGrants, role, unscoped } from "./permissions.ts";
 import { RUNTIME, type Site } from "./shared.ts";
 import { isContained } from "./sidecar.ts";
+import { consumerGrants } from "./stream.ts";
 import { taskAddress } from "./task-address.ts";
 import { checkSize, madeTools, toolLayers } from "./tools.ts";
 import { triggers } from "./trigger.ts";
@@ -67,12 +68,13 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
   const code = site.upload(archive, "code", `${scope.name}-code`, scope.options);
   const logs = site.logGroup(`${scope.name}-logs`, `/aws/lambda/${name}`, scope.name, scope.options);
   const mounted = mountOf(site, scope, plan);
+  const placed = networkOf(site, scope, plan);
   const own = role(site, scope, "role", "lambda.amazonaws.com", [
     ...parts.grants,
-    ...sourceGrants(scope, sources),
+    ...sourceGrants(site, scope, sources),
     ...failureGrant(scope, plan),
     logGrant(logs),
-    ...(mounted ? [unscoped("network")] : []),
+    ...(placed ? [unscoped("network")] : []),
   ]);
   const { layers, tools } = toolLayers(site, plan.tools);
   const fits = checkSize(scope.name, archive, madeTools(site, plan.tools));
@@ -93,6 +95,7 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
       environment: { variables: environmentOf(site, scope, plan, sources, links, tools) },
       ...(layers.length > 0 && { layers: [...layers] }),
       ...(plan.concurrency !== undefined && { reservedConcurrentExecutions: plan.concurrency }),
+      ...placed,
       ...mounted?.args,
       loggingConfig: { logFormat: "JSON", logGroup: logs.name, applicationLogLevel: "INFO", systemLogLevel: "INFO" },
       tags: site.tags(scope.name),
@@ -112,33 +115,44 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
 export const memoryOf = ({ memory, cpu }: Pick<FunctionPlan, "memory" | "cpu">): number =>
   Math.min(MOST_MEMORY, Math.max(memory / MB, Math.ceil(cpu * MEMORY_PER_CPU)));
 
-/** A volume puts its function into the network. */
+/** A volume puts its function into the network, and so does a stream into one of the user's. */
+function networkOf(site: Site, scope: Scope, { links }: FunctionPlan) {
+  const kinds = Object.values(links).map(({ part }) => scope.plan(part).kind);
+  const hasKafka = kinds.includes("stream") && site.settings.existing?.network !== undefined;
+  if (!kinds.includes("volume") && !hasKafka) return undefined;
+  const { subnets, securityGroups } = site.network.functions;
+  return { vpcConfig: { subnetIds: [...subnets], securityGroupIds: [...securityGroups] } };
+}
+
 function mountOf(site: Site, scope: Scope, { links }: FunctionPlan) {
   const link = Object.values(links).find(({ part }) => scope.plan(part).kind === "volume");
   if (!link) return undefined;
   const volume = site.volumes.get(link.part)!;
-  const { subnets, securityGroups } = site.network.functions;
   return {
     args: {
-      vpcConfig: { subnetIds: [...subnets], securityGroupIds: [...securityGroups] },
       fileSystemConfig: { arn: site.volumeArns(volume).accessPoint, localMountPath: mountPath(link.part) },
     },
     targets: volume.targets,
   };
 }
 
-/** The service takes messages in the function's name. https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html */
-const sourceGrants = (scope: Scope, sources: FunctionPlan["sources"]): readonly Grant[] =>
-  sources.flatMap((source) =>
-    source.type === "queue.received"
-      ? [
+/** The service takes messages and records in the function's name. https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html */
+const sourceGrants = (site: Site, scope: Scope, sources: FunctionPlan["sources"]): readonly Grant[] =>
+  sources.flatMap((source): readonly Grant[] => {
+    switch (source.type) {
+      case "queue.received":
+        return [
           {
             actions: ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
             resources: [scope.part(source.queue).id],
           },
-        ]
-      : [],
-  );
+        ];
+      case "stream.consumed":
+        return consumerGrants(site, scope, source);
+      default:
+        return [];
+    }
+  });
 
 /** The service sends what failed in the function's name. */
 const failureGrant = (scope: Scope, { failures }: FunctionPlan): readonly Grant[] =>

@@ -70,6 +70,7 @@ export const IAM_ACTIONS = {
     "states:SendTaskSuccess",
     "states:SendTaskFailure",
   ],
+  // A Kafka's own matter: it knows users of its own.
   "stream.produce": [],
   "stream.claim": [],
 } as const satisfies Record<Action, readonly string[]>;
@@ -84,6 +85,15 @@ export const UNSCOPED = {
     "ec2:DeleteNetworkInterface",
     "ec2:AssignPrivateIpAddresses",
     "ec2:UnassignPrivateIpAddresses",
+  ],
+  /** What reads a Kafka in a network. https://docs.aws.amazon.com/lambda/latest/dg/with-msk-permissions.html and https://docs.aws.amazon.com/lambda/latest/dg/with-kafka-permissions.html */
+  pollers: [
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeVpcs",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeSecurityGroups",
   ],
   /** https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy */
   logDelivery: [

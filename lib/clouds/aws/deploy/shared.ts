@@ -24,7 +24,7 @@ export interface Existing {
   readonly taskTable?: string;
   /** Layer ARNs by tool, each with the tool in `bin/`. */
   readonly layers?: Readonly<Record<string, string>>;
-  /** The network of functions that mount a volume, and of containers. */
+  /** The network of functions that mount a volume or are linked to a stream, of containers, and of what reads a Kafka that is not MSK's. */
   readonly network?: ExistingNetwork;
   /** Your buckets, by name, that send their events to EventBridge already: they may start functions. */
   readonly notifying?: readonly string[];
@@ -53,6 +53,22 @@ export interface AwsSettings {
      * @default none: functions that need one are refused
      */
     readonly endpoints?: readonly EndpointService[];
+  };
+  /** How the records of streams are brought to functions. */
+  readonly kafka?: {
+    /**
+     * So many readers for each function and stream, which are paid by the hour: with them a batch is tried as often as
+     * the function's `attempts` say, and halved where it fails.
+     *
+     * @default Lambda's own, free ones: a batch is tried 11 times where the function has `failures`, else until its
+     * records expire
+     */
+    readonly pollers?: {
+      /** Up to 200. @default 1 */
+      readonly min?: number;
+      /** Up to 2,000; no more of them work than there are partitions. */
+      readonly max: number;
+    };
   };
   /** Two availability zones of the region, for the network. @default the provider is asked */
   readonly zones?: readonly [string, string];

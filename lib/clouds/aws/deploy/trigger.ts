@@ -7,6 +7,7 @@ import { role } from "./permissions.ts";
 import { openToServices } from "./queue.ts";
 import { scheduleExpressions } from "./schedule.ts";
 import type { Site } from "./shared.ts";
+import { kafkaSource } from "./stream.ts";
 
 /** https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html */
 const RULE_NAME: NameRule = { max: 64, allowed: /[A-Za-z0-9_-]/ };
@@ -51,7 +52,7 @@ function triggerOf(target: Target, source: SourcePlan, scheduler: pulumi.Output<
     case "schedule.fired":
       return scheduleTrigger(target, target.scope.plan(source.schedule) as SchedulePlan, scheduler!);
     case "stream.consumed":
-      throw new Error(`${target.scope.name}: the check refuses streams here`);
+      return streamTrigger(target, source);
   }
 }
 
@@ -169,6 +170,42 @@ function queueTrigger({ site, scope, made, plan }: Target, source: Sourced<"queu
       tags: site.tags(scope.name),
     },
     scope.options,
+  );
+  return { [`mapping-${id}`]: mapping };
+}
+
+/**
+ * Records that fail come back with those of their batch, and those behind them wait. Named by stream and group alone:
+ * with other batches it is the same, and goes on where it was. Two of them cannot be there at once.
+ *
+ * @see https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html
+ */
+function streamTrigger({ site, scope, made, plan }: Target, source: Sourced<"stream.consumed">): Resources {
+  const { type, stream, group, batch, window, from } = source;
+  const { id, name } = named(scope, { type, stream, ...(group !== undefined && { group }) }, stream);
+  const { pollers } = site.settings.kafka ?? {};
+  const { attempts, failures } = plan;
+  const mapping = site.make(
+    aws.lambda.EventSourceMapping,
+    name,
+    {
+      ...kafkaSource(site, scope, source),
+      functionName: made.arn,
+      startingPosition: from === "earliest" ? "TRIM_HORIZON" : "LATEST",
+      batchSize: batch,
+      // Without one it is half a second.
+      ...(window > 0 && { maximumBatchingWindowInSeconds: window }),
+      ...(failures !== undefined && {
+        destinationConfig: { onFailure: { destinationArn: scope.part(failures).id } },
+      }),
+      ...(pollers && {
+        provisionedPollerConfig: { minimumPollers: pollers.min ?? 1, maximumPollers: pollers.max },
+        maximumRetryAttempts: attempts - 1,
+        bisectBatchOnFunctionError: true,
+      }),
+      tags: site.tags(scope.name),
+    },
+    { ...scope.options, deleteBeforeReplace: true },
   );
   return { [`mapping-${id}`]: mapping };
 }
