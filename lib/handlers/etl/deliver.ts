@@ -387,7 +387,7 @@ const isWorthATry = (error: unknown): boolean =>
 /** Sends at once. */
 const LANES = 16;
 /** Outputs and dead letters between two commits of the place. */
-const WINDOW = 32;
+const WINDOW = 16;
 
 function* windows(finished: readonly Finished[]): Generator<readonly Finished[], void> {
   let [window, sends]: [Finished[], number] = [[], 0];
