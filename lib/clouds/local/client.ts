@@ -7,6 +7,8 @@ import { pipeline } from "node:stream/promises";
 import type { Plan } from "../../parts/plan.ts";
 import { type ErrorRecord, fromErrorRecord, MillraceError } from "../../runtime/errors.ts";
 import type { BucketReader, BucketRemover, BucketWriter, ObjectInfo, SendOptions } from "../../runtime/ports.ts";
+import { newRecordToWire, recordFromWire, type WireNewRecord } from "../../runtime/stream-records.ts";
+import type { RecordPlace, StreamClient } from "../../runtime/streams.ts";
 import type { PeekedMessage, QueueStats } from "../../runtime/system.ts";
 import type { BulkFilter, BulkOptions, BulkOutcome, BulkTaskClient } from "../../runtime/tasks/bulk.ts";
 import type { WorkflowClient } from "../../runtime/workflows/run.ts";
@@ -23,6 +25,7 @@ export interface LocalClient {
   readonly workflows: WorkflowClient;
   readonly buckets: BucketsClient;
   readonly queues: QueuesClient;
+  readonly streams: StreamClient;
   plan(): Promise<Plan>;
   /** Everything that happens from now on; ends with the signal. */
   changes(signal?: AbortSignal): AsyncIterable<LocalChange>;
@@ -70,6 +73,7 @@ export function connectLocal(target: LocalTarget): LocalClient {
       send: (queue, body, options) => wire.call("queues.send", { queue, body, ...options }),
       redrive: (queue, options) => wire.call("queues.redrive", { queue, ...options }),
     },
+    streams: streamsOver(wire),
     plan: () => wire.call("plan", {}),
     changes: (signal) => wire.stream("changes", {}, signal),
   };
@@ -147,6 +151,42 @@ function bucketOver(wire: Wire, bucket: string): BucketClient {
     },
     remove: (key) => wire.call("buckets.remove", { bucket, key }),
   };
+}
+
+/** Bytes of records in one request, in base64; a larger record goes alone. */
+const REQUEST_BYTES = 4 * 2 ** 20;
+const REQUEST_RECORDS = 10_000;
+
+const streamsOver = (wire: Wire): StreamClient => ({
+  list: () => wire.call("streams.list", {}),
+  async produce(stream, records) {
+    const places: RecordPlace[] = [];
+    for (const batch of requestsOf(records.map(newRecordToWire)))
+      places.push(...(await wire.call("streams.produce", { stream, records: batch })));
+    return places;
+  },
+  async read(stream, options) {
+    const { records, next } = await wire.call("streams.read", { stream, ...options });
+    return { records: records.map(recordFromWire), next };
+  },
+  lag: (stream) => wire.call("streams.lag", { stream }),
+});
+
+/** One at least, so that a stream there is none of is told. */
+function requestsOf(records: readonly WireNewRecord[]): readonly WireNewRecord[][] {
+  const requests: WireNewRecord[][] = [[]];
+  let size = 0;
+  for (const record of records) {
+    const { key = "", value = "", headers = {} } = record;
+    const own = key.length + value.length + Object.values(headers).reduce((sum, header) => sum + header.length, 0);
+    if (size + own > REQUEST_BYTES || requests.at(-1)!.length >= REQUEST_RECORDS) {
+      requests.push([]);
+      size = 0;
+    }
+    size += own;
+    requests.at(-1)!.push(record);
+  }
+  return requests;
 }
 
 type Calls = typeof calls;

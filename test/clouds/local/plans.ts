@@ -1,4 +1,4 @@
-import type { BucketPlan, QueuePlan, TablePlan } from "../../../lib/parts/plan.ts";
+import type { BucketPlan, QueuePlan, StreamPlan, TablePlan } from "../../../lib/parts/plan.ts";
 
 const names = (name: string) => ({ name, stem: name, construct: "test", cloud: "local" });
 
@@ -23,3 +23,13 @@ export const queuePlan = (name: string, plan: Partial<QueuePlan> = {}): QueuePla
 
 /** A table as a construct would declare it. */
 export const tablePlan = (name: string): TablePlan => ({ kind: "table", ...names(name), removable: false });
+
+/** A stream as a construct would declare it. */
+export const streamPlan = (name: string, plan: Partial<StreamPlan> = {}): StreamPlan => ({
+  kind: "stream",
+  ...names(name),
+  partitions: 3,
+  retention: 604_800,
+  removable: false,
+  ...plan,
+});

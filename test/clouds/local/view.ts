@@ -2,21 +2,34 @@ import { EventEmitter, on } from "node:events";
 import { Buckets } from "../../../lib/clouds/local/host/buckets.ts";
 import type { LocalChange, LocalQueues, LocalView } from "../../../lib/clouds/local/host/inspect.ts";
 import { Journal } from "../../../lib/clouds/local/host/journal.ts";
+import { StreamPlaces } from "../../../lib/clouds/local/host/stream-places.ts";
+import { Streams } from "../../../lib/clouds/local/host/streams.ts";
 import { Workflows } from "../../../lib/clouds/local/host/workflows.ts";
 import { block, is, reference } from "../../../lib/parts/flow.ts";
 import type { FunctionPart } from "../../../lib/parts/part.ts";
-import type { BucketPlan, PartPlan, Plan, QueuePlan, TaskPlan, WorkflowPlan } from "../../../lib/parts/plan.ts";
+import type {
+  BucketPlan,
+  PartPlan,
+  Plan,
+  QueuePlan,
+  StreamPlan,
+  TaskPlan,
+  WorkflowPlan,
+} from "../../../lib/parts/plan.ts";
 import { systemClock } from "../../../lib/runtime/clock.ts";
 import { type ErrorRecord, fromErrorRecord, MillraceError, toErrorRecord } from "../../../lib/runtime/errors.ts";
 import type { PeekedMessage } from "../../../lib/runtime/system.ts";
 import type { BulkFilter, BulkOptions, BulkTaskClient } from "../../../lib/runtime/tasks/bulk.ts";
 import { isFinal, type Task, type TaskLogLine } from "../../../lib/runtime/tasks/task.ts";
 
-/** A local cloud with real buckets, and with tasks and queues in memory whose runs the test ends itself. */
+/** A local cloud with real buckets and streams, and with tasks and queues in memory whose runs the test ends itself. */
 export class TestView implements LocalView {
   readonly tasks: TestTasks;
   readonly buckets: LocalView["buckets"];
   readonly queues: LocalQueues;
+  readonly streams: LocalView["streams"];
+  /** How far groups have come in the streams. */
+  readonly places: StreamPlaces;
   readonly workflows: Workflows;
   readonly #journal: Journal;
   readonly #emitter = new EventEmitter();
@@ -30,6 +43,15 @@ export class TestView implements LocalView {
       reader: (name) => buckets.reader(name),
       writer: (name) => buckets.writer(name),
       remover: (name) => buckets.remover(name),
+    };
+    const streams = new Streams({ journal: this.#journal, clock: systemClock, onAppended: () => {} });
+    for (const part of PLAN.parts) if (part.kind === "stream") streams.define(part);
+    this.places = new StreamPlaces(this.#journal, streams);
+    this.streams = {
+      list: () => streams.list(),
+      append: (name, records) => streams.append(name, records),
+      read: (name, options) => streams.read(name, options),
+      lag: (name) => this.places.lag(name),
     };
     this.tasks = new TestTasks((change) => this.emit(change));
     this.queues = memoryQueues();
@@ -104,6 +126,13 @@ const queue = (construct: string, id: string, deadLetters?: string): QueuePlan =
   ...(deadLetters && { attempts: 3, deadLetters }),
 });
 
+const stream = (construct: string, id: string): StreamPlan => ({
+  ...part("stream", construct, id),
+  partitions: 3,
+  retention: 3600,
+  removable: false,
+});
+
 const task = (construct: string, id: string): TaskPlan => ({
   ...part("task", construct, id),
   worker: `${construct}-${id}-work`,
@@ -155,6 +184,7 @@ export const PLAN: Plan = {
     queue("resize", "failures"),
     task("resize", "task"),
     workflow("orders", "flow"),
+    stream("orders", "events"),
   ],
 };
 

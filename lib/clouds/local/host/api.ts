@@ -1,5 +1,6 @@
 import { exactOptional as maybe, z } from "zod";
 import { type ErrorKind, isErrorKind } from "../../../runtime/errors.ts";
+import { newRecordFromWire, recordToWire } from "../../../runtime/stream-records.ts";
 import type { BulkOutcome, BulkProgress } from "../../../runtime/tasks/bulk.ts";
 import { TASK_STATUSES, type Task } from "../../../runtime/tasks/task.ts";
 import { WORKFLOW_STATUSES } from "../../../runtime/workflows/run.ts";
@@ -70,6 +71,15 @@ const answer = z.union([
   z.strictObject({ error: z.strictObject({ kind: z.custom<ErrorKind>(isErrorKind), message: z.string() }) }),
   z.strictObject({ output: z.unknown() }),
 ]);
+
+const base64 = z.base64();
+const newRecord = z.strictObject({
+  key: maybe(base64),
+  value: maybe(base64),
+  headers: maybe(z.record(z.string(), base64)),
+  timestamp: maybe(z.int().min(0)),
+  partition: maybe(z.int().min(0)),
+});
 
 const run = z.strictObject({ task: name, id });
 const workflowRun = z.strictObject({ workflow: name, id });
@@ -149,6 +159,25 @@ export const calls = {
     z.strictObject({ queue: name, to: maybe(name), limit: maybe(z.int().min(1)) }),
     ({ queues }, { queue, ...options }) => queues.redrive(queue, options),
   ),
+
+  "streams.list": call(z.strictObject({}), (view) => view.streams.list()),
+  "streams.produce": call(
+    z.strictObject({ stream: name, records: z.array(newRecord).readonly() }),
+    (view, { stream, records }) => view.streams.append(stream, records.map(newRecordFromWire)),
+  ),
+  "streams.read": call(
+    z.strictObject({
+      stream: name,
+      partition: z.int().min(0),
+      from: maybe(z.int().min(0)),
+      limit: maybe(z.int().min(1).max(10_000)),
+    }),
+    async (view, { stream, ...options }) => {
+      const { records, next } = await view.streams.read(stream, options);
+      return { records: records.map(recordToWire), next };
+    },
+  ),
+  "streams.lag": call(z.strictObject({ stream: name }), (view, { stream }) => view.streams.lag(stream)),
 } as const;
 
 /** Calls answered by a stream of values, by name. */

@@ -1,11 +1,12 @@
 import { mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { MillraceError } from "../../../runtime/errors.ts";
-import type { ObjectInfo, Piece, PutOptions, Upload } from "../../../runtime/ports.ts";
+import type { NewRecord, ObjectInfo, Piece, PutOptions, Upload } from "../../../runtime/ports.ts";
 import type { Call, LinkAddress } from "../runtime/channel.ts";
 import type { FaultPoint, Faults } from "./faults.ts";
 import type { JobHandle } from "./instance.ts";
 import { kindOf, type Permissions, type UsedVerb } from "./permissions.ts";
+import type { LocalClaim, LocalCommit } from "./stream-places.ts";
 
 /** What a bucket is asked for on behalf of a process that reads and writes its files itself. */
 export interface BucketFiles {
@@ -21,9 +22,16 @@ export interface BucketFiles {
   commitPiece(bucket: string, upload: Upload, number: number, staged: string, crc64?: string): Promise<Piece>;
 }
 
+/** Where functions keep how far they have come in streams. */
+export interface ClaimLedgers {
+  claim(ledger: string, stream: string, partition: number): LocalClaim;
+  commit(ledger: string, stream: string, commit: LocalCommit): void;
+}
+
 export interface CallsOptions {
   readonly permissions: Permissions;
   readonly buckets: BucketFiles;
+  readonly claims: ClaimLedgers;
   /** A part's port with all its methods; who may call which is decided before it is asked for. */
   readonly port: (part: string, kind: LinkAddress["kind"]) => object;
   readonly faults: Faults;
@@ -43,6 +51,11 @@ export class Calls {
   }
 }
 
+/** A commit as the channel carries it: what is sent to goes by the names of the function's links. */
+export type CommitCall = Omit<LocalCommit, "sends"> & {
+  readonly sends: readonly { readonly link: string; readonly records: readonly NewRecord[] }[];
+};
+
 type FileCall = (bucket: string, args: readonly unknown[], job: JobHandle) => Promise<unknown>;
 
 /** What one invocation asks. */
@@ -61,7 +74,7 @@ export class InvocationCalls {
   async answer({ link, method, args }: Call, job: JobHandle): Promise<unknown> {
     const { permissions, faults } = this.#options;
     const verb = permissions.check(this.#name, link, method);
-    if (asksForEtag(method, args)) permissions.check(this.#name, link, "head");
+    if (asksForEtag(verb, method, args)) permissions.check(this.#name, link, "head");
     const point = faultPoint(verb, method);
     const work = () => this.#do(verb, method, args, job);
     return point ? faults.around(point, verb.part, work, () => job.kill()) : work();
@@ -80,8 +93,23 @@ export class InvocationCalls {
     const kind = kindOf([action]);
     const onFiles = kind === "bucket" ? this.#files[method] : undefined;
     if (onFiles) return onFiles(part, args, job);
+    if (action === "stream.claim") return this.#keepPlace(part, method, args);
     const port = this.#options.port(part, kind) as Readonly<Record<string, (...args: readonly unknown[]) => unknown>>;
     return port[method]!(...args);
+  }
+
+  /** The ledger is the function's own; what it sends with a commit, it must be linked to. */
+  #keepPlace(stream: string, method: string, [given]: readonly unknown[]): LocalClaim | undefined {
+    const { claims, permissions } = this.#options;
+    const ledger = `${this.#name}-done`;
+    if (method === "claim") return claims.claim(ledger, stream, given as number);
+    const { sends, ...commit } = given as CommitCall;
+    const checked = sends.map(({ link, records }) => ({
+      stream: permissions.check(this.#name, link, "send").part,
+      records,
+    }));
+    claims.commit(ledger, stream, { ...commit, sends: checked });
+    return undefined;
   }
 
   /** Contents stay out of the channel: the process is told a path to read from, or to write to. */
@@ -134,16 +162,19 @@ export class InvocationCalls {
 }
 
 /** A put on condition of an etag reads it, which every cloud wants a permission for. */
-const asksForEtag = (method: string, args: readonly unknown[]): boolean =>
-  (method === "commit" || method === "completeUpload") && (args[2] as PutOptions | undefined)?.ifMatch !== undefined;
+const asksForEtag = ({ action }: UsedVerb, method: string, args: readonly unknown[]): boolean =>
+  action === "bucket.write" &&
+  (method === "commit" || method === "completeUpload") &&
+  (args[2] as PutOptions | undefined)?.ifMatch !== undefined;
 
 /** `stage` is none: an object is put when it is committed, and one in pieces when it is completed. */
 function faultPoint({ action }: UsedVerb, method: string): FaultPoint | undefined {
+  if (kindOf([action]) !== "bucket") return `${kindOf([action])}.${method}` as FaultPoint;
   if (UNTOUCHED.includes(method)) return undefined;
   if (method === "commit" || method === "completeUpload") return "bucket.put";
   if (method === "commitPiece") return "bucket.piece";
   if (method === "open" || method === "file") return "bucket.read";
-  return `${kindOf([action])}.${method}` as FaultPoint;
+  return `bucket.${method}` as FaultPoint;
 }
 
 const UNTOUCHED = ["stage", "beginUpload", "listPieces", "abortUpload"];

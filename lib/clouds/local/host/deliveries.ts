@@ -2,7 +2,6 @@ import type { FunctionPlan } from "../../../parts/plan.ts";
 import type { Clock } from "../../../runtime/clock.ts";
 import { type ErrorRecord, isRetryable, shortened, toErrorRecord } from "../../../runtime/errors.ts";
 import type { SourceEvent } from "../../../runtime/events.ts";
-import type { LogFields } from "../../../runtime/handler.ts";
 import { backoffMilliseconds } from "../../../runtime/tasks/definition.ts";
 import type { LogLine } from "../runtime/channel.ts";
 import type { Agenda, Duty } from "./agenda.ts";
@@ -34,8 +33,8 @@ export interface DeliveriesOptions {
   readonly handle: (plan: FunctionPlan, event: SourceEvent, attempt: number) => Promise<Ending>;
   /** Sends to a failure queue, inside the current transaction. */
   readonly send: (queue: string, body: string) => void;
-  /** Called when a function has failed every attempt of an event. */
-  readonly onGiveUp?: (name: string) => void;
+  /** Told when a function has failed every attempt of an event. */
+  readonly onGiveUp: (plan: FunctionPlan, failed: FailedDelivery) => void;
   readonly onLog?: (entry: {
     readonly function: string;
     readonly run: string;
@@ -190,21 +189,16 @@ export class Deliveries implements Duty {
     this.#journal.sql("UPDATE deliveries SET attempts = ?, due = ? WHERE id = ?").run(attempts, due, id);
   }
 
-  #giveUp({ name, failures }: FunctionPlan, row: Row, failed: FailedDelivery): void {
+  #giveUp(plan: FunctionPlan, row: Row, failed: FailedDelivery): void {
     this.#journal.transaction(() => {
-      if (failures !== undefined) this.#options.send(failures, JSON.stringify(failed));
+      if (plan.failures !== undefined) this.#options.send(plan.failures, JSON.stringify(failed));
       this.#delete(row);
     });
-    const { event, error, attempts } = failed;
-    const where =
-      failures === undefined ? "and is dropped: the function has no failure queue" : `and went to "${failures}"`;
-    const message = `event ${event.id} failed ${attempts === 1 ? "its attempt" : `all its ${attempts} attempts`} (${error.message}) ${where}`;
-    this.#log(name, event, attempts, message, { event, error });
-    this.#options.onGiveUp?.(name);
+    this.#options.onGiveUp(plan, failed);
   }
 
-  #log(name: string, { id }: SourceEvent, attempt: number, message: string, fields?: LogFields): void {
-    const line: LogLine = { time: this.#options.clock.now(), level: "error", message, ...(fields && { fields }) };
+  #log(name: string, { id }: SourceEvent, attempt: number, message: string): void {
+    const line: LogLine = { time: this.#options.clock.now(), level: "error", message };
     this.#options.onLog?.({ function: name, run: id, attempt, lines: [line] });
   }
 }

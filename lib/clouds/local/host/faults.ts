@@ -18,6 +18,9 @@ export const FAULT_POINTS = {
   "table.query": "a handler reads rows",
   "table.put": "a handler writes a row",
   "table.remove": "a handler removes a row",
+  "stream.send": "a handler appends records",
+  "stream.claim": "a handler claims a partition",
+  "stream.commit": "a handler commits its place in a partition, with what came of it",
   "secret.value": "a handler reads a secret",
   "function.invoke": "a handler calls a function",
   "task.submit": "a handler starts a run",
@@ -36,13 +39,19 @@ export const FAULT_POINTS = {
   "bucket.created": "an object's event is delivered; the part is the function that gets it",
   "queue.received": "a batch of messages is delivered; the part is the function that gets it",
   "schedule.fired": "a schedule's event is delivered; the part is the function that gets it",
+  "stream.consumed": "a batch of records is delivered; the part is the function that gets it",
 } as const;
 export type FaultPoint = keyof typeof FAULT_POINTS;
 
 /** Where an event is on its way and no handler runs yet: it can come later, and come twice. */
-const DELIVERY_POINTS: readonly FaultPoint[] = ["bucket.created", "queue.received", "schedule.fired"];
+const DELIVERY_POINTS: readonly FaultPoint[] = [
+  "bucket.created",
+  "queue.received",
+  "schedule.fired",
+  "stream.consumed",
+];
 
-/** A fault to put in. On the way to a function (the last three points) only `delay` and `duplicate` have a meaning. */
+/** A fault to put in. On the way to a function (the last four points) only `delay` and `duplicate` have a meaning. */
 export interface FaultRule {
   readonly at: FaultPoint;
   /** The part's name. @default any */

@@ -52,6 +52,13 @@ export interface FunctionLog {
   readonly lines: readonly LogLine[];
 }
 
+/** An event that has failed every attempt. */
+export interface GivenUp {
+  readonly event: { readonly id: string };
+  readonly error: ErrorRecord;
+  readonly attempts: number;
+}
+
 /** How one run of a task ended. */
 export type Outcome = { readonly result: unknown } | { readonly error: ErrorRecord };
 
@@ -107,6 +114,7 @@ export class Functions {
       most: options.processes.most,
       planOf: (name) => this.#plans.get(name),
       handle: (plan, event, attempt) => this.#handle(plan, [event], { id: event.id, attempt }),
+      onGiveUp: (plan, failed) => this.giveUp(plan, failed),
     });
     this.duty = this.#deliveries;
   }
@@ -180,10 +188,30 @@ export class Functions {
     this.#deliveries.add(name, event, delay);
   }
 
-  /** Runs a function once on a batch and says which events failed; who delivers them tries again. */
-  async deliver(name: string, events: readonly SourceEvent[]): Promise<Ending> {
+  /**
+   * Runs a function once on a batch and says which events failed; who delivers them tries again.
+   *
+   * @param options.attempt which try it is. @default 1
+   */
+  async deliver(
+    name: string,
+    events: readonly SourceEvent[],
+    { attempt = 1 }: { readonly attempt?: number } = {},
+  ): Promise<Ending> {
     const id = events.length === 1 ? events[0]!.id : this.#newId(name);
-    return this.#handle(this.#plan(name), events, { id, attempt: 1 });
+    return this.#handle(this.#plan(name), events, { id, attempt });
+  }
+
+  /** Tells, in the function's log too, that it has failed every attempt of an event. */
+  giveUp({ name, failures }: Pick<FunctionPlan, "name" | "failures">, { event, error, attempts }: GivenUp): void {
+    const where =
+      failures === undefined ? "and is dropped: the function has no failure queue" : `and went to "${failures}"`;
+    const tries = attempts === 1 ? "its attempt" : `all its ${attempts} attempts`;
+    const message = `event ${event.id} failed ${tries} (${error.message}) ${where}`;
+    const time = this.#options.clock.now();
+    const line: LogLine = { time, level: "error", message, fields: { event, error } };
+    this.#options.onLog?.({ function: name, run: event.id, attempt: attempts, lines: [line] });
+    this.#options.onGiveUp?.(name);
   }
 
   /** Runs a task's attempt; never rejects. */

@@ -6,6 +6,7 @@ import { type Clock, systemClock } from "../../../runtime/clock.ts";
 import { MillraceError, toErrorRecord } from "../../../runtime/errors.ts";
 import type { Log } from "../../../runtime/handler.ts";
 import type {
+  NewRecord,
   SecretReader,
   TaskController,
   TaskSubmitter,
@@ -22,16 +23,19 @@ import type { LinkAddress } from "../runtime/channel.ts";
 import { Agenda } from "./agenda.ts";
 import { Buckets } from "./buckets.ts";
 import { Calls } from "./calls.ts";
+import { Consumers } from "./consumers.ts";
 import { DropFolder } from "./drop-folder.ts";
 import { Faults, seededRandom } from "./faults.ts";
 import { Functions } from "./functions.ts";
-import type { LocalBuckets, LocalChange, LocalView } from "./inspect.ts";
+import type { LocalBuckets, LocalChange, LocalStreams, LocalView } from "./inspect.ts";
 import { Journal } from "./journal.ts";
 import { type AlarmChange, Monitors } from "./monitors.ts";
 import { Permissions } from "./permissions.ts";
 import { LocalPlatform } from "./platform.ts";
 import { Processes } from "./processes.ts";
 import { Queues } from "./queues.ts";
+import { StreamPlaces } from "./stream-places.ts";
+import { Streams } from "./streams.ts";
 import { Tables } from "./tables.ts";
 import { SqliteTaskLogs } from "./task-logs.ts";
 import { SqliteTaskStore } from "./task-store.ts";
@@ -86,12 +90,16 @@ export class LocalHost implements LocalView {
   readonly workflows: Workflows;
   readonly functions: Functions;
   readonly buckets: LocalBuckets;
+  readonly streams: LocalStreams;
   readonly #options: LocalHostOptions;
   readonly #journal: Journal;
   readonly #agenda: Agenda;
   readonly #objects: Buckets;
   readonly #tables: Tables;
   readonly #volumes: Volumes;
+  readonly #logs: Streams;
+  readonly #places: StreamPlaces;
+  readonly #consumers: Consumers;
   readonly #triggers: Triggers;
   readonly #monitors: Monitors;
   readonly #most: number;
@@ -124,6 +132,8 @@ export class LocalHost implements LocalView {
       limits: messageLimits(limits),
     });
     this.#tables = new Tables(shared);
+    this.#logs = new Streams({ ...shared, onAppended: (stream) => this.#appended(stream) });
+    this.#places = new StreamPlaces(this.#journal, this.#logs);
     this.#volumes = new Volumes(folder);
 
     const processes = new Processes({ ...shared, ...(options.concurrency && { most: options.concurrency }) });
@@ -135,6 +145,7 @@ export class LocalHost implements LocalView {
       calls: new Calls({
         permissions: this.permissions,
         buckets: this.#objects,
+        claims: this.#places,
         port: (part, kind) => this.#port(part, kind),
         faults: this.faults,
       }),
@@ -154,11 +165,22 @@ export class LocalHost implements LocalView {
       most: this.#most,
       onError: (error) => options.log?.warn(toErrorRecord(error).message),
     });
+    this.#consumers = new Consumers({
+      ...shared,
+      functions: this.functions,
+      streams: this.#logs,
+      places: this.#places,
+      send: (queue, body) => void this.queues.sendNow(queue, body),
+      batchBytes: limits.functionPayloadBytes?.value ?? Number.POSITIVE_INFINITY,
+      most: this.#most,
+      onConsumed: (batch) => this.#tell({ type: "records.consumed", ...batch }),
+      onError: (error) => options.log?.warn(toErrorRecord(error).message),
+    });
     this.#monitors = new Monitors({
       clock,
       wake: () => this.#agenda.wake(),
       stats: (queue) => this.queues.stats(queue),
-      lag: () => 0,
+      lag: (name) => this.#lagOf(name),
       notify: (destination, change) =>
         this.#send(destination, change, `${change.monitor} ${change.part} ${change.time}`),
       onChange: (change) => this.#tell({ type: "alarm.changed", ...change }),
@@ -170,6 +192,12 @@ export class LocalHost implements LocalView {
       reader: (name) => this.#objects.reader(name),
       writer: (name) => this.#objects.writer(name),
       remover: (name) => this.#objects.remover(name),
+    };
+    this.streams = {
+      list: () => this.#logs.list(),
+      append: (stream, records) => this.#logs.append(stream, records),
+      read: (stream, options) => this.#logs.read(stream, options),
+      lag: (stream) => this.#places.lag(stream),
     };
     this.#objects.onChange(({ bucket, key }) => this.#tellObject(bucket, key));
     this.tasks.onChange((task) => {
@@ -191,6 +219,7 @@ export class LocalHost implements LocalView {
     this.#defineTasks(plan);
     for (const part of plan.parts) if (part.kind === "function") this.functions.define(part, bundleOf(part, bundles));
     this.#triggers.define(plan.parts);
+    this.#consumers.define(plan.parts);
     this.#monitors.define(plan.parts);
     if (before === undefined) await this.#begin();
     else if (!isDeepStrictEqual(before, plan)) {
@@ -221,9 +250,18 @@ export class LocalHost implements LocalView {
 
   /**
    * Resolves once nothing is left to do now: no invocation runs, and all that waits, waits for its time. What must be
-   * waited for on a clock that stands still comes with `advance`.
+   * waited for on a clock that stands still comes with `advance`. Records go in batches as they are, filled or not.
    */
   async idle(): Promise<void> {
+    const relax = this.#consumers.hurry();
+    try {
+      await this.#quiet();
+    } finally {
+      relax();
+    }
+  }
+
+  async #quiet(): Promise<void> {
     for (let quiet = 0; quiet < QUIET_LOOKS; ) {
       await this.tasks.settled();
       await nextTurn();
@@ -240,7 +278,7 @@ export class LocalHost implements LocalView {
     this.workflows.suspend();
     await this.#dropFolder?.close();
     await this.tasks.close();
-    await Promise.all([this.#triggers.close(), this.functions.close()]);
+    await Promise.all([this.#triggers.close(), this.#consumers.close(), this.functions.close()]);
     await this.tasks.settled();
     await this.workflows.settled();
     this.#journal.close();
@@ -249,9 +287,9 @@ export class LocalHost implements LocalView {
   /** What a killed predecessor left is looked at before anything new begins. */
   async #begin(): Promise<void> {
     const { duty } = this.functions;
-    for (const each of [this.#objects, this.#tables, duty, this.#triggers.duty, this.tasks, this.#monitors]) {
-      this.#agenda.add(each);
-    }
+    const data = [this.#objects, this.#tables, this.#logs];
+    const work = [duty, this.#triggers.duty, this.#consumers, this.tasks, this.#monitors];
+    for (const each of [...data, ...work]) this.#agenda.add(each);
     await this.tasks.recover();
   }
 
@@ -327,6 +365,7 @@ export class LocalHost implements LocalView {
       if (part.kind === "bucket") this.#objects.define(part);
       if (part.kind === "queue") this.queues.define(part);
       if (part.kind === "table") this.#tables.define(part);
+      if (part.kind === "stream") this.#logs.define(part);
       if (part.kind === "volume") this.#volumes.define(part);
     }
   }
@@ -369,6 +408,8 @@ export class LocalHost implements LocalView {
         return { ...this.queues.sender(part), ...this.queues.receiver(part) };
       case "table":
         return { ...this.#tables.reader(part), ...this.#tables.writer(part) };
+      case "stream":
+        return { send: async (records: readonly NewRecord[]) => void this.#logs.append(part, records) };
       case "function":
         return this.functions.port(part);
       case "secret":
@@ -380,6 +421,15 @@ export class LocalHost implements LocalView {
       case "volume":
         return {};
     }
+  }
+
+  #appended(stream: string): void {
+    for (const name of this.#consumers.appended(stream)) this.#monitors.sent(name);
+  }
+
+  #lagOf(name: string): number {
+    const lags = this.#consumers.groupsOf(name).map(({ group, stream }) => this.#places.lagOf(group, stream));
+    return lags.reduce((sum, lag) => sum + lag, 0);
   }
 
   #taskPort(task: string): TaskSubmitter & TaskController {

@@ -1,12 +1,21 @@
 import type { CloudKind, Plan } from "../../../parts/plan.ts";
 import type { LogLevel } from "../../../runtime/handler.ts";
-import type { BucketReader, BucketRemover, BucketWriter, ObjectInfo, SendOptions } from "../../../runtime/ports.ts";
+import type {
+  BucketReader,
+  BucketRemover,
+  BucketWriter,
+  NewRecord,
+  ObjectInfo,
+  SendOptions,
+} from "../../../runtime/ports.ts";
+import type { GroupLag, ReadOptions, RecordPlace, StreamInfo, StreamPage } from "../../../runtime/streams.ts";
 import type { PeekedMessage, QueueStats } from "../../../runtime/system.ts";
 import type { BulkTaskClient } from "../../../runtime/tasks/bulk.ts";
 import type { NewLogLine } from "../../../runtime/tasks/logs.ts";
 import type { Task } from "../../../runtime/tasks/task.ts";
 import type { WorkflowClient, WorkflowRun } from "../../../runtime/workflows/run.ts";
 import type { Problem } from "../../../shared/problem.ts";
+import type { ConsumedBatch } from "./consumer.ts";
 import type { AlarmChange } from "./monitors.ts";
 
 /** What the running local cloud shows of itself: to its HTTP server, and through that to client, CLI and console. */
@@ -16,6 +25,7 @@ export interface LocalView {
   readonly workflows: WorkflowClient;
   readonly buckets: LocalBuckets;
   readonly queues: LocalQueues;
+  readonly streams: LocalStreams;
   /** Calls back at every change until the answer is called. */
   onChange(listener: (change: LocalChange) => void): () => void;
 }
@@ -28,6 +38,8 @@ export type LocalChange =
   | { readonly type: "workflow.changed"; readonly run: WorkflowRun }
   | { readonly type: "function.logged"; readonly function: string; readonly level: LogLevel; readonly message: string }
   | { readonly type: "object.created"; readonly bucket: string; readonly object: ObjectInfo }
+  /** A function has done a batch of a stream's records. */
+  | ({ readonly type: "records.consumed" } & ConsumedBatch)
   | ({ readonly type: "alarm.changed" } & AlarmChange)
   | { readonly type: "plan.changed"; readonly plan: Plan };
 
@@ -92,4 +104,13 @@ export interface RedriveOptions {
   readonly to?: string;
   /** @default all */
   readonly limit?: number;
+}
+
+/** Every method that names a stream throws `not-found` if there is none. */
+export interface LocalStreams {
+  /** In the plan's order. */
+  list(): readonly StreamInfo[] | Promise<readonly StreamInfo[]>;
+  append(stream: string, records: readonly NewRecord[]): readonly RecordPlace[] | Promise<readonly RecordPlace[]>;
+  read(stream: string, options: ReadOptions): StreamPage | Promise<StreamPage>;
+  lag(stream: string): readonly GroupLag[] | Promise<readonly GroupLag[]>;
 }

@@ -8,7 +8,7 @@ export interface LinkAddress {
   readonly name: string;
   /** The part's logical name. */
   readonly part: string;
-  readonly kind: "bucket" | "queue" | "table" | "secret" | "volume" | "function" | "task" | "workflow";
+  readonly kind: "bucket" | "queue" | "table" | "secret" | "volume" | "function" | "task" | "workflow" | "stream";
   /** A volume's folder. */
   readonly path?: string;
 }

@@ -12,11 +12,14 @@ import type {
   FunctionInvoker,
   GetOptions,
   ObjectInfo,
+  PartitionClaim,
   Piece,
   PutOptions,
   QueueReceiver,
   QueueSender,
   SecretReader,
+  StreamClaimer,
+  StreamProducer,
   TableReader,
   TableWriter,
   TaskController,
@@ -32,16 +35,24 @@ import type { LinkAddress } from "./channel.ts";
 export type AskHost = (method: string, ...args: readonly unknown[]) => Promise<unknown>;
 
 /** The port objects of a function's links, by name. What no link grants, the host refuses at the call. */
-export const portsOf = (
+export function portsOf(
   links: readonly LinkAddress[],
   ask: (link: string, method: string, args: readonly unknown[]) => Promise<unknown>,
   signal: AbortSignal,
-): Readonly<Record<string, object>> =>
-  Object.fromEntries(
-    links.map((link) => [link.name, portOf(link, (method, ...args) => ask(link.name, method, args), signal)]),
+): Readonly<Record<string, object>> {
+  const ports: Readonly<Record<string, object>> = Object.fromEntries(
+    links.map((link) => [link.name, portOf(link, (method, ...args) => ask(link.name, method, args), signal, linkOf)]),
   );
+  function linkOf(port: object): string | undefined {
+    return Object.keys(ports).find((name) => ports[name] === port);
+  }
+  return ports;
+}
 
-function portOf({ kind, part, path }: LinkAddress, ask: AskHost, signal: AbortSignal): object {
+/** The name of the link that a port is of, among the function's own. */
+type LinkOf = (port: object) => string | undefined;
+
+function portOf({ kind, part, path }: LinkAddress, ask: AskHost, signal: AbortSignal, linkOf: LinkOf): object {
   switch (kind) {
     case "bucket":
       return {
@@ -56,6 +67,8 @@ function portOf({ kind, part, path }: LinkAddress, ask: AskHost, signal: AbortSi
         queue: part,
         ...methods<QueueSender & QueueReceiver>(ask, ["send", "receive", "acknowledge", "extend"]),
       };
+    case "stream":
+      return { stream: part, ...methods<StreamProducer>(ask, ["send"]), ...streamClaimer(ask, linkOf) };
     case "table":
       return methods<TableReader & TableWriter>(ask, ["get", "query", "put", "remove"]);
     case "secret":
@@ -179,3 +192,23 @@ const bucketRemover = (ask: AskHost): Remover => ({
     await ask("remove", key);
   },
 });
+
+type Claimer = Omit<StreamClaimer, "stream">;
+
+const streamClaimer = (ask: AskHost, linkOf: LinkOf): Claimer => ({
+  async claim(partition) {
+    const { epoch, next } = (await ask("claim", partition)) as { readonly epoch: number; readonly next?: number };
+    const commit: PartitionClaim["commit"] = async (next, sends = []) => {
+      const named = sends.map(({ to, records }) => ({ link: linkOf(to) ?? notLinked(to), records }));
+      await ask("commit", { partition, epoch, next, sends: named });
+    };
+    return { partition, next, commit };
+  },
+});
+
+function notLinked({ stream }: StreamProducer): never {
+  throw new MillraceError(
+    "refused",
+    `commit: it sends to stream ${stream} by something that is no link of this function`,
+  );
+}
