@@ -13,4 +13,5 @@ export {
 export type { Slicing } from "./constructs/video-slicing.ts";
 export { VideoTranscodePipeline, type VideoTranscodePipelineArgs } from "./constructs/video-transcode-pipeline.ts";
 export * from "./parts/index.ts";
+export { type Columns, type Sql, type SqlOptions, sql } from "./shared/mapreduce/sql.ts";
 export { formatProblem, type Problem, ProblemsError } from "./shared/problem.ts";

@@ -32,14 +32,18 @@ import {
 } from "../parts/index.ts";
 import { MACHINE_OPTIONS } from "../parts/machine.ts";
 import type { Duration } from "../shared/duration.ts";
-import type { CsvFormat, RecordFormat } from "../shared/mapreduce/format.ts";
+import type { CsvFormat, OutputFormat, RecordFormat } from "../shared/mapreduce/format.ts";
+import { isSql, type Sql } from "../shared/mapreduce/sql.ts";
 import { type Problem, unknownOptions } from "../shared/problem.ts";
 import { type Size, toBytes } from "../shared/size.ts";
 
-/** The user's code: a TypeScript file that exports a `mapper`, `combiner` or `reducer`, or a program of another kind. */
+/**
+ * The user's code: a TypeScript file that exports a `mapper`, `combiner` or `reducer`, a program of another kind, or a
+ * query of SQL.
+ */
 export interface MapReduceCode {
   /** Makes pairs of key and value of every record: `export function* mapper(record, context) { yield [key, value]; }`. */
-  readonly mapper: Code<MapperModule> | Program<MapperProgram>;
+  readonly mapper: Code<MapperModule> | Program<MapperProgram> | Sql;
   /**
    * Makes one value of several of a key before they travel: `export const combiner = (key, values) => value`.
    *
@@ -47,7 +51,7 @@ export interface MapReduceCode {
    */
   readonly combiner?: Code<CombinerModule> | Program<GroupProgram>;
   /** Says what all values of a key come to: `export const reducer = (key, values, context) => value`, or a generator. */
-  readonly reducer: Code<ReducerModule> | Program<GroupProgram>;
+  readonly reducer: Code<ReducerModule> | Program<GroupProgram> | Sql;
 }
 
 /** Settings of {@link MapReduceFlow}. */
@@ -62,6 +66,8 @@ export interface MapReduceFlowArgs extends ConstructArgs, AlarmArgs, MapReduceCo
   readonly format?: RecordFormat;
   /** A bucket you have for what is made; it may be the input, with prefixes apart. @default a new one */
   readonly output?: Bucket;
+  /** How the output is written; Parquet is what a reducer in SQL makes. @default "jsonl" */
+  readonly outputFormat?: OutputFormat;
   /** Put before `<run>/part-….jsonl` and `<run>/manifest.json`. @default nothing */
   readonly outputPrefix?: string;
   /** What one mapper reads; larger where a run would have more than 1,000 shards. @default "64 MB" */
@@ -136,9 +142,8 @@ export class MapReduceFlow extends Construct {
   }
 
   #steps(args: MapReduceFlowArgs, settings: Settings): Steps {
-    const { format, prefix, suffixes, shardSize, partitions, skips, buffer, outputPrefix } = settings;
+    const { format, prefix, suffixes, shardSize, skips } = settings;
     const work = this.bucket("work", { expires: args.retention ?? "3 days", removable: true });
-    const machine = machineOf(args);
 
     return {
       split: this.function<Handlers["mapreduce/split"]>("split", {
@@ -147,35 +152,87 @@ export class MapReduceFlow extends Construct {
         settings: { prefix, suffixes, format, shardSize },
         ...COORDINATION,
       }),
-      map: this.function<Handlers["mapreduce/map"]>("map", {
-        handler: "mapreduce/map",
-        links: { input: read(this.input), work: all(read(work), write(work), remove(work)) },
-        settings: { format, partitions, skips, buffer },
-        code: { mapper: args.mapper, ...(args.combiner && { combiner: args.combiner }) },
-        ...machine,
-      }),
+      map: this.#map(args, settings, work),
       gather: this.function<Handlers["mapreduce/gather"]>("gather", {
         handler: "mapreduce/gather",
         links: { work: all(read(work), write(work)) },
         settings: { skips },
         ...COORDINATION,
       }),
-      reduce: this.function<Handlers["mapreduce/reduce"]>("reduce", {
-        handler: "mapreduce/reduce",
-        links: { work: all(read(work), write(work)), outputs: all(read(this.output), write(this.output)) },
-        settings: { outputPrefix },
-        code: { reducer: args.reducer },
-        ...machine,
-      }),
+      reduce: this.#reduce(args, settings, work),
       commit: this.function<Handlers["mapreduce/commit"]>("commit", {
         handler: "mapreduce/commit",
         links: { work: all(read(work), remove(work)), outputs: all(read(this.output), write(this.output)) },
-        settings: { outputPrefix },
+        settings: { outputPrefix: settings.outputPrefix },
         ...COORDINATION,
       }),
     };
   }
+
+  #map(args: MapReduceFlowArgs, settings: Settings, work: Bucket): Steps["map"] {
+    const { mapper, combiner, reducer } = args;
+    const { format, partitions, skips, buffer, sql } = settings;
+    const given = {
+      links: { input: read(this.input), work: all(read(work), write(work), remove(work)) },
+      ...machineOf(args),
+    };
+    const shuffle = { format, partitions, skips, buffer };
+    const combining = combiner ? { combiner } : {};
+    if (isSql(mapper)) {
+      return this.function<Handlers["mapreduce/sql/map"]>("map", {
+        handler: "mapreduce/sql/map",
+        settings: { ...shuffle, ...queryOf(mapper), ...sql, rows: isSql(reducer) },
+        code: combining,
+        install: DUCKDB,
+        ...given,
+      });
+    }
+    const code = { mapper, ...combining };
+    if (format === "parquet") {
+      return this.function<Handlers["mapreduce/sql/rows"]>("map", {
+        handler: "mapreduce/sql/rows",
+        settings: { ...shuffle, ...sql },
+        code,
+        install: DUCKDB,
+        ...given,
+      });
+    }
+    return this.function<Handlers["mapreduce/map"]>("map", {
+      handler: "mapreduce/map",
+      settings: shuffle,
+      code,
+      ...given,
+    });
+  }
+
+  #reduce(args: MapReduceFlowArgs, { outputPrefix, outputFormat, sql }: Settings, work: Bucket): Steps["reduce"] {
+    const { reducer } = args;
+    const given = {
+      links: { work: all(read(work), write(work)), outputs: all(read(this.output), write(this.output)) },
+      ...machineOf(args),
+    };
+    if (!isSql(reducer)) {
+      const settings = { outputPrefix };
+      return this.function<Handlers["mapreduce/reduce"]>("reduce", {
+        handler: "mapreduce/reduce",
+        settings,
+        code: { reducer },
+        ...given,
+      });
+    }
+    return this.function<Handlers["mapreduce/sql/reduce"]>("reduce", {
+      handler: "mapreduce/sql/reduce",
+      settings: { outputPrefix, outputFormat, ...queryOf(reducer), ...sql },
+      install: DUCKDB,
+      ...given,
+    });
+  }
 }
+
+const queryOf = ({ sql, columns = {} }: Sql) => ({ sql, columns });
+
+/** Beside the bundle of what runs SQL, or reads Parquet: it is native. https://www.npmjs.com/package/@duckdb/node-api */
+const DUCKDB = ["@duckdb/node-api"];
 
 /** Functions that list and count; how long they take depends on the number of objects and shards. */
 const COORDINATION = { timeout: "10 minutes", memory: "1 GB", cpu: 0.5 } as const;
@@ -232,18 +289,20 @@ function machineOf({ timeout = "10 minutes", memory = "1 GB", cpu = 1, disk }: M
   return { timeout, memory, cpu, ...(disk !== undefined && { disk }) };
 }
 
-/** A mapper's pairs are held in that share of its memory. */
+/** A mapper's pairs are held in that share of its memory, and what DuckDB works on in that one. */
 const BUFFER_SHARE = 1 / 8;
+const DUCKDB_SHARE = 5 / 8;
 
 type Settings = ReturnType<typeof settingsOf>["settings"];
 
 /** The settings the functions get, and all that is wrong with what was given. */
 function settingsOf(name: string, args: MapReduceFlowArgs, input: Bucket, output: Bucket) {
-  const { prefix = "", suffixes = [], format = "lines", outputPrefix = "" } = args;
-  const { shardSize = "64 MB", partitions = 8, skips = 0, memory = "1 GB" } = args;
+  const { prefix = "", suffixes = [], format = "lines", outputPrefix = "", outputFormat = "jsonl" } = args;
+  const { shardSize = "64 MB", partitions = 8, skips = 0, memory = "1 GB", cpu = 1 } = args;
   const problems: Problem[] = [
     ...unknownOptions(name, args, OPTIONS),
     ...formatProblems(`${name}.format`, format),
+    ...sqlProblems(name, args, format, outputFormat),
     ...prefixProblems(`${name}.prefix`, prefix),
     ...prefixProblems(`${name}.outputPrefix`, outputPrefix),
     ...suffixes.flatMap((suffix, index) =>
@@ -265,9 +324,10 @@ function settingsOf(name: string, args: MapReduceFlowArgs, input: Bucket, output
     ...sizeProblems(`${name}.shardSize`, shardSize),
   ];
   const settings = {
-    ...{ prefix, suffixes, format, outputPrefix, partitions, skips },
+    ...{ prefix, suffixes, format, outputPrefix, outputFormat, partitions, skips },
     shardSize: bytesOr(shardSize, 1),
     buffer: Math.floor(bytesOr(memory, 1) * BUFFER_SHARE),
+    sql: { memory: Math.floor(bytesOr(memory, 1) * DUCKDB_SHARE), threads: Math.max(1, Math.floor(cpu)) },
   };
   return { settings, problems };
 }
@@ -293,10 +353,17 @@ const CSV_OPTIONS = { delimiter: true, columns: true, quotedNewlines: true } sat
 >;
 
 function formatProblems(path: string, format: RecordFormat): readonly Problem[] {
-  if (format === "lines" || format === "jsonl") return [];
+  if (format === "lines" || format === "jsonl" || format === "parquet") return [];
   const csv: CsvFormat | undefined = typeof format === "object" && format !== null ? format.csv : undefined;
   if (typeof csv !== "object" || csv === null || Object.keys(format).length > 1) {
-    return [{ path, message: "there is no such format", given: format, allowed: '"lines", "jsonl" or { csv: {} }' }];
+    return [
+      {
+        path,
+        message: "there is no such format",
+        given: format,
+        allowed: '"lines", "jsonl", "parquet" or { csv: {} }',
+      },
+    ];
   }
   const { delimiter = ",", columns } = csv;
   return [
@@ -315,6 +382,58 @@ function formatProblems(path: string, format: RecordFormat): readonly Problem[] 
   ];
 }
 
+/** With less, DuckDB has no room for its own buffers. */
+const LEAST_MEMORY = 512 * 2 ** 20;
+const SQL_OPTIONS = { sql: true, columns: true } satisfies Readonly<Record<keyof Sql, true>>;
+
+function sqlProblems(
+  name: string,
+  { mapper, combiner, reducer, memory = "1 GB" }: MapReduceFlowArgs,
+  format: RecordFormat,
+  outputFormat: OutputFormat,
+): readonly Problem[] {
+  const queries = Object.entries({ mapper, reducer }).filter((entry): entry is [string, Sql] => isSql(entry[1]));
+  const needsDuck = queries.length > 0 || format === "parquet";
+  return [
+    ...queries.flatMap(([role, query]) => [
+      ...unknownOptions(`${name}.${role}`, query, SQL_OPTIONS),
+      ...unless(query.sql.trim() !== "", {
+        path: `${name}.${role}.sql`,
+        message: "a query is wanted",
+        given: query.sql,
+        allowed: "one SELECT",
+      }),
+    ]),
+    ...unless(!isSql(mapper) || format !== "jsonl" || Object.keys(mapper.columns ?? {}).length > 0, {
+      path: `${name}.mapper.columns`,
+      message: "the fields of JSON lines that the query reads are named, with their types",
+      allowed: 'such as { user: "VARCHAR", amount: "BIGINT" }',
+    }),
+    ...unless(!(isSql(mapper) && isSql(reducer) && combiner), {
+      path: `${name}.combiner`,
+      message: "rows go from query to query as they are: what is to be combined early, the mapper's query groups",
+    }),
+    ...unless(outputFormat === "jsonl" || outputFormat === "parquet", {
+      path: `${name}.outputFormat`,
+      message: "there is no such format",
+      given: outputFormat,
+      allowed: '"jsonl" or "parquet"',
+    }),
+    ...unless(outputFormat !== "parquet" || isSql(reducer), {
+      path: `${name}.outputFormat`,
+      message: "the columns of Parquet and their types are those of a query: only a reducer in SQL has them",
+      given: outputFormat,
+      allowed: '"jsonl", or reducer: sql("SELECT … FROM pairs")',
+    }),
+    ...unless(!needsDuck || bytesOr(memory, LEAST_MEMORY) >= LEAST_MEMORY, {
+      path: `${name}.memory`,
+      message: "DuckDB, which runs SQL and reads Parquet, needs some memory",
+      given: memory,
+      allowed: '"512 MB" or more',
+    }),
+  ];
+}
+
 const OPTIONS = {
   cloud: true,
   id: true,
@@ -327,6 +446,7 @@ const OPTIONS = {
   suffixes: true,
   format: true,
   output: true,
+  outputFormat: true,
   outputPrefix: true,
   shardSize: true,
   partitions: true,

@@ -9,6 +9,9 @@ export interface Handlers {
   "mapreduce/map": typeof import("./mapreduce/map.ts").handler;
   "mapreduce/reduce": typeof import("./mapreduce/reduce.ts").handler;
   "mapreduce/split": typeof import("./mapreduce/split.ts").handler;
+  "mapreduce/sql/map": typeof import("./mapreduce/sql/map.ts").handler;
+  "mapreduce/sql/reduce": typeof import("./mapreduce/sql/reduce.ts").handler;
+  "mapreduce/sql/rows": typeof import("./mapreduce/sql/rows.ts").handler;
   "programs/process": typeof import("./programs/process.ts").handler;
   "tasks/dispatch": typeof import("./tasks/dispatch.ts").handler;
   "tasks/keep": typeof import("./tasks/keep.ts").handler;

@@ -3,7 +3,8 @@ import { MapReduceFlow, type MapReduceFlowArgs } from "../../lib/constructs/map-
 import { Construct, type ConstructArgs } from "../../lib/parts/construct.ts";
 import { code, python } from "../../lib/parts/index.ts";
 import type { Bucket } from "../../lib/parts/part.ts";
-import type { WorkflowPlan } from "../../lib/parts/plan.ts";
+import type { FunctionPlan, WorkflowPlan } from "../../lib/parts/plan.ts";
+import { sql } from "../../lib/shared/mapreduce/sql.ts";
 import { formatProblem, ProblemsError } from "../../lib/shared/problem.ts";
 import { stepsOf } from "../../lib/shared/workflow/definition.ts";
 import { graphOf, recordingCloud } from "../recording.ts";
@@ -317,7 +318,7 @@ test("what cannot work is refused, all at once", () => {
   `);
   expect(refusalsOf({ format: "xml" })).toMatchInlineSnapshot(`
     [
-      "counts.format: there is no such format (given "xml"; allowed: "lines", "jsonl" or { csv: {} })",
+      "counts.format: there is no such format (given "xml"; allowed: "lines", "jsonl", "parquet" or { csv: {} })",
     ]
   `);
   expect(refusalsOf({ shardSize: "large", timeout: "long" })).toMatchInlineSnapshot(`
@@ -325,6 +326,75 @@ test("what cannot work is refused, all at once", () => {
       "counts.shardSize: a shard has some size (given "large"; allowed: "64 KB" or more)",
       "counts-map.timeout: a duration is a number and a unit, such as "30 seconds", "15 minutes", "24 hours" or "7 days", got "long"",
       "counts-reduce.timeout: a duration is a number and a unit, such as "30 seconds", "15 minutes", "24 hours" or "7 days", got "long"",
+    ]
+  `);
+});
+
+const QUERY = sql("SELECT type AS key, count(*) AS value FROM records GROUP BY 1", { columns: { type: "VARCHAR" } });
+const TOTAL = sql("SELECT key, sum(value) AS value FROM pairs GROUP BY 1");
+/** Packages beside a function's bundle. */
+const installOf = (plan: unknown) => (plan as FunctionPlan).install;
+
+test("SQL and Parquet are DuckDB's, which is beside the bundles that need it and no others", () => {
+  const cloud = cloudOf();
+  new MapReduceFlow("queries", {
+    cloud,
+    format: "jsonl",
+    mapper: QUERY,
+    reducer: TOTAL,
+    outputFormat: "parquet",
+    memory: "2 GB",
+    cpu: 2.5,
+  });
+  new MapReduceFlow("mixed", { cloud, format: "jsonl", mapper: QUERY, combiner: COUNTS, reducer: COUNTS });
+  new MapReduceFlow("rows", { cloud, format: "parquet", ...CODE });
+  const plan = (name: string) => cloud.parts.get(name)?.plan;
+  const duck = { memory: 1.25 * 2 ** 30, threads: 2 };
+  expect(plan("queries-map")).toMatchObject({
+    handler: { id: "mapreduce/sql/map" },
+    settings: { sql: QUERY.sql, columns: { type: "VARCHAR" }, rows: true, ...duck },
+    code: {},
+  });
+  expect(plan("queries-reduce")).toMatchObject({
+    handler: { id: "mapreduce/sql/reduce" },
+    settings: { sql: TOTAL.sql, columns: {}, outputFormat: "parquet", ...duck },
+  });
+  expect(plan("mixed-map")).toMatchObject({
+    settings: { rows: false },
+    code: { combiner: { file: "/app/counts.ts" } },
+  });
+  expect(plan("rows-map")).toMatchObject({ handler: { id: "mapreduce/sql/rows" }, settings: { format: "parquet" } });
+  const installed = [...cloud.parts.values()].flatMap(({ plan }) =>
+    plan.kind === "function" && installOf(plan).length > 0 ? [[plan.name, ...installOf(plan)].join(" ")] : [],
+  );
+  expect(installed).toEqual(
+    ["queries-map", "queries-reduce", "mixed-map", "rows-map"].map((name) => `${name} @duckdb/node-api`),
+  );
+});
+
+test("what SQL cannot do is refused", () => {
+  expect(
+    refusalsOf({
+      format: "jsonl",
+      mapper: sql(" "),
+      reducer: { ...TOTAL, column: {} },
+      combiner: COUNTS,
+      outputFormat: "csv",
+      memory: "256 MB",
+    }),
+  ).toMatchInlineSnapshot(`
+    [
+      "counts.mapper.sql: a query is wanted (given " "; allowed: one SELECT)",
+      "counts.reducer.column: there is no such option",
+      "counts.mapper.columns: the fields of JSON lines that the query reads are named, with their types (allowed: such as { user: "VARCHAR", amount: "BIGINT" })",
+      "counts.combiner: rows go from query to query as they are: what is to be combined early, the mapper's query groups",
+      "counts.outputFormat: there is no such format (given "csv"; allowed: "jsonl" or "parquet")",
+      "counts.memory: DuckDB, which runs SQL and reads Parquet, needs some memory (given "256 MB"; allowed: "512 MB" or more)",
+    ]
+  `);
+  expect(refusalsOf({ outputFormat: "parquet" })).toMatchInlineSnapshot(`
+    [
+      "counts.outputFormat: the columns of Parquet and their types are those of a query: only a reducer in SQL has them (given "parquet"; allowed: "jsonl", or reducer: sql("SELECT … FROM pairs"))",
     ]
   `);
 });

@@ -15,10 +15,13 @@ export interface Format {
   offsetOf(batch: Batch, index: number): number;
 }
 
+/** What is read record by record. */
+export type TextFormat = Exclude<RecordFormat, "parquet">;
+
 /**
  * @param columns of CSV without its own: those of the object's first record
  */
-export function formatOf(format: RecordFormat, columns: readonly string[] = []): Format {
+export function formatOf(format: TextFormat, columns: readonly string[] = []): Format {
   if (format === "lines") return { ...LINES, read: (raw) => raw };
   if (format === "jsonl") return { ...LINES, read: jsonValue };
   const { delimiter = ",", quotedNewlines = true, columns: given } = format.csv;

@@ -3,9 +3,10 @@ import type { Handler } from "../../runtime/handler.ts";
 import type { BucketReader, BucketWriter } from "../../runtime/ports.ts";
 import type { CsvState } from "./csv.ts";
 import { keysOf } from "./keys.ts";
-import { type Border, type Mapped, tooManyBad } from "./map.ts";
+import { type Mapped, tooManyBad } from "./map.ts";
 import type { BadRecord } from "./mapper.ts";
 import { cutShards, eachOf, type InputPlan, readJson } from "./plan.ts";
+import type { Border } from "./reading.ts";
 import type { MapSettings, RunStep } from "./settings.ts";
 import type { RunPlace } from "./shuffle.ts";
 

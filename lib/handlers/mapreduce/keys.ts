@@ -1,3 +1,5 @@
+import type { OutputFormat } from "../../shared/mapreduce/format.ts";
+
 /**
  * Where a run keeps what. All lies under the run's id, so that two runs never meet; what an attempt writes has a name
  * of its own, and counts once a manifest, which only one attempt can write, names it.
@@ -26,7 +28,7 @@ export const keysOf = (run: string) => {
 
 /** What a run comes to, in the outputs bucket. */
 export const outputsOf = (prefix: string, run: string) => ({
-  part: (partition: number) => `${prefix}${run}/part-${digits(partition)}.jsonl`,
+  part: (partition: number, format: OutputFormat = "jsonl") => `${prefix}${run}/part-${digits(partition)}.${format}`,
   manifest: `${prefix}${run}/manifest.json`,
 });
 

@@ -3,18 +3,17 @@ import { MillraceError } from "../../runtime/errors.ts";
 import type { FunctionInvoked } from "../../runtime/events.ts";
 import type { Context, Handler } from "../../runtime/handler.ts";
 import type { BucketReader, BucketRemover, BucketWriter } from "../../runtime/ports.ts";
-import type { RecordFormat } from "../../shared/mapreduce/format.ts";
 import { combineOf } from "./combine.ts";
-import { CsvFramer, CsvScan, type CsvState } from "./csv.ts";
-import { csvColumns, type Format, formatOf } from "./formats.ts";
+import { CsvScan } from "./csv.ts";
 import { keysOf } from "./keys.ts";
 import { type BadRecord, batchMapper, type Taker } from "./mapper.ts";
 import { Pairs } from "./pairs.ts";
 import { commitJson, findJson, type InputPlan, readJson } from "./plan.ts";
 import { putBytes } from "./put.ts";
-import { type Batch, batches, isCompressed, type Piece } from "./records.ts";
+import { csvOf, readingOf } from "./reading.ts";
+import { batches, type Piece } from "./records.ts";
 import type { MapSettings, RunStep } from "./settings.ts";
-import { type Codec, codecHere, type Run } from "./shuffle.ts";
+import { codecHere, type Run, type RunCodec } from "./shuffle.ts";
 import type { CombinerModule, GroupProgram, MapperModule, MapperProgram } from "./user-code.ts";
 
 /** What a mapper may touch. */
@@ -39,7 +38,7 @@ export interface MapRequest extends RunStep {
 /** What a mapper has made, as the attempt says that came first. */
 export interface Mapped {
   /** Absent if it has no pairs. */
-  readonly object?: { readonly key: string; readonly etag: string; readonly codec: Codec };
+  readonly object?: { readonly key: string; readonly etag: string; readonly codec: RunCodec };
   /** Runs in the object, by partition. */
   readonly runs: readonly (readonly [partition: number, runs: readonly Run[]])[];
   readonly records: number;
@@ -57,29 +56,40 @@ export type MapResult = Pick<Mapped, "records" | "pairs" | "skipped">;
 /** Of skipped records, as examples. */
 const MOST_BAD = 20;
 
-type MapContext = Context<MapLinks, MapSettings, MapCode>;
+type MapContext<Settings extends ScanSettings = MapSettings, Code = MapCode> = Context<MapLinks, Settings, Code>;
+type ScanSettings = Pick<MapSettings, "format">;
 
-/** Maps the records that start in a shard. Called again, or twice at once, it changes nothing. */
-export const handler: Handler<FunctionInvoked<MapRequest>, MapLinks, MapSettings, MapResult, MapCode> = async (
-  { payload: request },
-  context,
-) => {
-  const { run, shard } = request;
-  const { work } = context.links;
-  const keys = keysOf(run);
-  const { shards } = await readJson<InputPlan>(work, keys.plan);
-  const pieces = shards[shard];
-  if (!pieces) throw new MillraceError("bad-input", `shard: there is no shard ${shard}, there are ${shards.length}`);
-  if (request.scans) return scan(keys.scan(shard), pieces, context);
-  const known = await findJson<Mapped>(work, keys.mapped(shard));
-  if (known) return resultOf(known);
-  const object = keys.pairs(shard, randomUUID());
-  const mapped = await mapShard(request, pieces, object, context);
-  const committed = await commitJson(work, keys.mapped(shard), mapped);
-  // Another attempt was quicker: nobody ever reads this one's pairs.
-  if (committed.object?.key !== object && mapped.object) await work.remove(object);
-  return resultOf(committed);
-};
+/**
+ * A mapper's handler. Called again, or twice at once, it changes nothing.
+ *
+ * @param mapShard puts the pairs of the records that start in a shard under the key it is given
+ */
+export const mapping =
+  <Settings extends ScanSettings, Code>(
+    mapShard: (
+      request: MapRequest,
+      pieces: readonly Piece[],
+      key: string,
+      context: MapContext<Settings, Code>,
+    ) => Promise<Mapped>,
+  ): Handler<FunctionInvoked<MapRequest>, MapLinks, Settings, MapResult, Code> =>
+  async ({ payload: request }, context) => {
+    const { run, shard } = request;
+    const { work } = context.links;
+    const keys = keysOf(run);
+    const { shards } = await readJson<InputPlan>(work, keys.plan);
+    const pieces = shards[shard];
+    if (!pieces) throw new MillraceError("bad-input", `shard: there is no shard ${shard}, there are ${shards.length}`);
+    if (request.scans) return scan(keys.scan(shard), pieces, context);
+    const known = await findJson<Mapped>(work, keys.mapped(shard));
+    if (known) return resultOf(known);
+    const object = keys.pairs(shard, randomUUID());
+    const mapped = await mapShard(request, pieces, object, context);
+    const committed = await commitJson(work, keys.mapped(shard), mapped);
+    // Another attempt was quicker: nobody ever reads this one's pairs.
+    if (committed.object?.key !== object && mapped.object) await work.remove(object);
+    return resultOf(committed);
+  };
 
 const resultOf = ({ records, pairs, skipped }: Mapped): MapResult => ({ records, pairs, skipped });
 
@@ -87,7 +97,7 @@ const resultOf = ({ records, pairs, skipped }: Mapped): MapResult => ({ records,
 async function scan(
   key: string,
   pieces: readonly Piece[],
-  { links, settings, signal }: MapContext,
+  { links, settings, signal }: Pick<MapContext<ScanSettings, unknown>, "links" | "settings" | "signal">,
 ): Promise<MapResult> {
   const ways = [];
   for (const piece of pieces) {
@@ -107,48 +117,49 @@ async function scan(
 /** Bytes of CSV read at once. */
 const SCANNED = 8 * 2 ** 20;
 
-const csvOf = (format: RecordFormat) => (typeof format === "object" ? format.csv : undefined);
+/** A piece as it is read, and what reads it. */
+interface Opened {
+  readonly piece: Piece;
+  readonly input: Pick<BucketReader, "get" | "stream">;
+  readonly close?: () => Promise<void>;
+}
 
-async function mapShard(
+/**
+ * Gives every record to the user's mapper.
+ *
+ * @param opened makes what can be read record by record of a piece. @default it can be read so
+ */
+export async function mapShard(
   { run, shard }: MapRequest,
   pieces: readonly Piece[],
   key: string,
   { links, settings, code, signal, run: current }: MapContext,
+  opened: (piece: Piece) => Promise<Opened> = async (piece) => ({ piece, input: links.input }),
 ): Promise<Mapped> {
-  const { input, work } = links;
+  const { work } = links;
   const { partitions, buffer, skips, format } = settings;
   const codec = codecHere();
   const pairs = new Pairs({ partitions, buffer, codec, ...combineOf(code.combiner, { run, object: "" }) });
-  const counted = { records: 0, skipped: 0, bad: [] as BadRecord[] };
+  const counted: Counted = { records: 0, skipped: 0, bad: [] };
   const taker = takerOf(pairs, counted, skips);
   const mapper = batchMapper(code.mapper);
   const all = pieces.reduce((sum, { from, to }) => sum + to - from, 0);
   let done = 0;
 
   async function* bytes(): AsyncGenerator<Buffer, void> {
-    for (const piece of pieces) {
-      const { form, state } = await reading(piece);
+    for (const whole of pieces) {
+      const { piece, input, close } = await opened(whole);
+      const { form, state } = await readingOf(run, piece, format, { input, work }, signal);
       const context = { run, object: piece.key };
       for await (const batch of batches(input, piece, form.framer(state), { signal })) {
         signal.throwIfAborted();
         for await (const _ of mapper(batch, form, context, taker)) yield* pairs.flush();
       }
-      done += piece.to - piece.from;
+      await close?.();
+      done += whole.to - whole.from;
       current.progress(all > 0 ? done / all : 1, `shard ${shard}`);
     }
     yield* pairs.flush();
-  }
-
-  async function reading(piece: Piece): Promise<{ readonly form: Format; readonly state?: CsvState }> {
-    const csv = csvOf(format);
-    if (!csv) return { form: formatOf(format) };
-    const columns = csv.columns ?? (await headerOf(input, piece, format, signal));
-    const form = formatOf(format, columns);
-    if (csv.quotedNewlines === false || piece.from === 0) return { form };
-    const borders = await readJson<readonly Border[]>(work, keysOf(run).borders);
-    const border = borders.find((one) => one.key === piece.key && one.from === piece.from);
-    if (!border) throw new MillraceError("failed", `${piece.key}: nobody found out how byte ${piece.from} is quoted`);
-    return { form, state: border.state };
   }
 
   const object = await putBytes(work, key, bytes());
@@ -161,26 +172,29 @@ async function mapShard(
   };
 }
 
-/** In which state a piece of CSV begins. */
-export interface Border {
-  readonly key: string;
-  readonly from: number;
-  readonly state: CsvState;
+/** What was counted of a shard's records. */
+export interface Counted {
+  records: number;
+  skipped: number;
+  readonly bad: BadRecord[];
 }
 
-function takerOf(pairs: Pairs, counted: { records: number; skipped: number; bad: BadRecord[] }, skips: number): Taker {
+function takerOf(pairs: Pairs, counted: Counted, skips: number): Taker {
   return {
     pair: (key, value) => pairs.add(key, value),
     isFull: () => pairs.isFull,
     record: () => {
       counted.records += 1;
     },
-    bad: (record) => {
-      counted.skipped += 1;
-      if (counted.skipped > skips) throw tooManyBad(record, counted.skipped, skips);
-      if (counted.bad.length < MOST_BAD) counted.bad.push(record);
-    },
+    bad: (record) => countBad(counted, record, skips),
   };
+}
+
+/** @throws when it is one more than may be skipped */
+export function countBad(counted: Counted, record: BadRecord, skips: number): void {
+  counted.skipped += 1;
+  if (counted.skipped > skips) throw tooManyBad(record, counted.skipped, skips);
+  if (counted.bad.length < MOST_BAD) counted.bad.push(record);
 }
 
 /** The error of a run that has more bad records than it may skip. */
@@ -190,24 +204,5 @@ export const tooManyBad = ({ object, offset, message }: BadRecord, skipped: numb
     `${object}: the record at byte ${offset} failed: ${message}${skips > 0 ? ` (${skipped} failed, ${skips} may be skipped)` : ""}`,
   );
 
-/** The columns of an object, which its first record names. */
-async function headerOf(
-  input: Pick<BucketReader, "get" | "stream">,
-  piece: Piece,
-  format: RecordFormat,
-  signal: AbortSignal,
-): Promise<readonly string[]> {
-  const delimiter = csvOf(format)?.delimiter ?? ",";
-  // Up to the end of the record that begins the object.
-  const start: Piece = isCompressed(piece.key) ? piece : { ...piece, from: 0, to: 1 };
-  for await (const batch of batches(input, start, formatOf(format).framer(), { signal })) {
-    return csvColumns(firstOf(batch, format, delimiter), delimiter);
-  }
-  return [];
-}
-
-const firstOf = (batch: Batch, format: RecordFormat, delimiter: string): Batch => {
-  const framer = csvOf(format)?.quotedNewlines === false ? formatOf(format).framer() : new CsvFramer(delimiter);
-  const end = framer.first(batch.bytes);
-  return { ...batch, bytes: batch.bytes.subarray(0, end === 0 ? undefined : end) };
-};
+/** Maps the records that start in a shard. */
+export const handler = mapping(mapShard);

@@ -13,6 +13,8 @@ export interface Piece {
   /** First byte, and the one after the last. A compressed object is one piece. */
   readonly from: number;
   readonly to: number;
+  /** Of Parquet: its first row group, and the one after the last. */
+  readonly groups?: readonly [first: number, end: number];
 }
 
 /** Whole records as they lie in the object, one after the other. */
@@ -69,13 +71,42 @@ export async function* batches(
   if (tail.length > 0) yield { offset, bytes: Buffer.concat([...tail, ...(await restOf(object, piece, framer))]) };
 }
 
-interface PinnedObject {
+/** How the bytes of a piece are found without reading them. */
+export interface Borders {
+  /** Where the piece begins and, unless that is the object's end, where the next one does. */
+  readonly from: Framer;
+  readonly to: Framer;
+}
+
+/**
+ * The bytes of all records that start in a piece, in which nothing but its borders is looked at.
+ *
+ * @throws `bad-input` if the object is another one by now
+ */
+export async function* rawRecords(
+  reader: Pick<BucketReader, "get" | "stream">,
+  piece: Piece,
+  framers: Borders,
+  options: ReadOptions,
+): AsyncGenerator<Buffer, void> {
+  const object = pinned(reader, piece, options);
+  if (isCompressed(piece.key)) return yield* inflated(await object.stream(), piece.key);
+  const nearBorder = { ...object, block: FIRST_OVER_READ };
+  const start = await firstRecord(nearBorder, piece, framers.from);
+  if (start === undefined) return;
+  const behind = { ...piece, from: piece.to, to: piece.size };
+  const end = await firstRecord(nearBorder, behind, framers.to);
+  yield* blocks(object, start.at, end?.at ?? piece.size);
+}
+
+/** An object read as it was when the run began. */
+export interface PinnedObject {
   readonly block: number;
   get(from: number, to: number): Promise<Buffer>;
   stream(): Promise<Readable>;
 }
 
-function pinned(
+export function pinned(
   reader: Pick<BucketReader, "get" | "stream">,
   { key, etag }: Piece,
   { signal, block = BLOCK }: ReadOptions,

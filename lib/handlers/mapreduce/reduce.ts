@@ -60,31 +60,37 @@ const [LEAST_CHUNK, MOST_CHUNK] = [64 * 2 ** 10, 4 * 2 ** 20] as const;
 /** Output that is put at once, in characters. */
 const CHUNK = 256 * 2 ** 10;
 
-type ReduceContext = Context<ReduceLinks, OutputSettings, ReduceCode>;
-
-/** Reduces one partition. Called again, or twice at once, it changes nothing: of its output, the first one stays. */
-export const handler: Handler<
-  FunctionInvoked<ReduceRequest>,
+type ReduceContext<Settings extends OutputSettings = OutputSettings, Code = ReduceCode> = Context<
   ReduceLinks,
-  OutputSettings,
-  ReduceResult,
-  ReduceCode
-> = async ({ payload: { run, partition } }, context) => {
-  const { work } = context.links;
-  const keys = keysOf(run);
-  const find = () => findJson<Reduced>(work, keys.reduced(partition));
-  const make = async () => commitJson(work, keys.reduced(partition), await reduce(run, partition, context));
-  const known = await find();
-  if (known) return resultOf(known);
-  try {
-    return resultOf(await make());
-  } catch (error) {
-    // Another attempt may have been quicker.
-    const others = await find();
-    if (!others) throw error;
-    return resultOf(others);
-  }
-};
+  Settings,
+  Code
+>;
+
+/**
+ * A reducer's handler. Called again, or twice at once, it changes nothing: of its output, the first one stays.
+ *
+ * @param reduce puts what a partition comes to into the output
+ */
+export const reducing =
+  <Settings extends OutputSettings, Code>(
+    reduce: (run: string, partition: number, context: ReduceContext<Settings, Code>) => Promise<Reduced>,
+  ): Handler<FunctionInvoked<ReduceRequest>, ReduceLinks, Settings, ReduceResult, Code> =>
+  async ({ payload: { run, partition } }, context) => {
+    const { work } = context.links;
+    const keys = keysOf(run);
+    const find = () => findJson<Reduced>(work, keys.reduced(partition));
+    const make = async () => commitJson(work, keys.reduced(partition), await reduce(run, partition, context));
+    const known = await find();
+    if (known) return resultOf(known);
+    try {
+      return resultOf(await make());
+    } catch (error) {
+      // Another attempt may have been quicker.
+      const others = await find();
+      if (!others) throw error;
+      return resultOf(others);
+    }
+  };
 
 const resultOf = ({ keys, pairs }: Reduced): ReduceResult => ({ keys, pairs });
 
@@ -208,7 +214,8 @@ const tooLong = ({ key, size }: Group): MillraceError =>
     `the values of ${JSON.stringify(key)} have ${size} characters, a program takes up to ${PROGRAM_MOST} of a key: use a combiner`,
   );
 
-function cursorsOf(places: readonly RunPlace[], work: BucketReader, signal: AbortSignal): readonly RunCursor[] {
+/** What reads runs, not too much of all of them at once. */
+export function cursorsOf(places: readonly RunPlace[], work: BucketReader, signal: AbortSignal): readonly RunCursor[] {
   const chunk = Math.min(MOST_CHUNK, Math.max(LEAST_CHUNK, Math.floor(READ_AHEAD / Math.max(1, places.length))));
   return places.map((place) => new RunCursor(work, place, chunk, signal));
 }
@@ -253,8 +260,8 @@ async function* mergedBytes(merge: Merge, writer: RunWriter): AsyncGenerator<Buf
   yield* writer.write(lines);
 }
 
-/** What lies in an object of the output. */
-async function contentOf(outputs: BucketReader, key: string, signal: AbortSignal): Promise<Omit<Part, "key">> {
+/** What lies in an object of the output, in lines. */
+export async function contentOf(outputs: BucketReader, key: string, signal: AbortSignal): Promise<Omit<Part, "key">> {
   const hash = createHash("sha256");
   let [size, records] = [0, 0];
   for await (const chunk of await outputs.stream(key)) {
@@ -268,3 +275,6 @@ async function contentOf(outputs: BucketReader, key: string, signal: AbortSignal
 }
 
 const NEWLINE = 0x0a;
+
+/** Reduces one partition. */
+export const handler = reducing(reduce);

@@ -15,6 +15,9 @@ export type Run = readonly [offset: number, length: number];
 /** `zstd` where the runtime has it, which is faster and smaller. https://nodejs.org/api/zlib.html#zstd */
 export type Codec = "zstd" | "gzip";
 
+/** How a run lies in its object; rows of a mapper in SQL that go to a reducer in SQL are a file of Parquet. */
+export type RunCodec = Codec | "parquet";
+
 export const codecHere = (): Codec => ("zstdCompressSync" in zlib ? "zstd" : "gzip");
 
 /** What is compressed at once, in characters. */
@@ -29,7 +32,7 @@ function compress(codec: Codec, text: string): Buffer {
     : zlib.gzipSync(text, { level: 1 });
 }
 
-function decompress(codec: Codec, bytes: Uint8Array, object: string): string {
+function decompress(codec: RunCodec, bytes: Uint8Array, object: string): string {
   try {
     return (codec === "zstd" ? zlib.zstdDecompressSync(bytes) : zlib.gunzipSync(bytes)).toString("utf8");
   } catch (error) {
@@ -104,7 +107,7 @@ export function* linesOf(key: string, values: readonly string[]): Generator<stri
 export interface RunPlace {
   readonly object: string;
   readonly etag: string;
-  readonly codec: Codec;
+  readonly codec: RunCodec;
   readonly run: Run;
 }
 

@@ -4,7 +4,8 @@ import type { Handler } from "../../runtime/handler.ts";
 import type { BucketReader, BucketWriter, ObjectInfo } from "../../runtime/ports.ts";
 import type { RecordFormat } from "../../shared/mapreduce/format.ts";
 import { keysOf } from "./keys.ts";
-import { commitJson, cutShards, findJson, type InputPlan } from "./plan.ts";
+import { readFooter, type Span } from "./parquet.ts";
+import { commitJson, cutShards, eachOf, findJson, type InputPlan } from "./plan.ts";
 import { isCompressed, type Piece } from "./records.ts";
 import type { RunStep, SplitSettings } from "./settings.ts";
 
@@ -52,7 +53,8 @@ export const handler: Handler<FunctionInvoked<SplitRequest>, SplitLinks, SplitSe
 
   async function planned(): Promise<InputPlan> {
     const objects = await inputObjects(input, { ...settings, prefix: prefix ?? settings.prefix }, signal);
-    const made = planShards(objects, settings.shardSize);
+    const cuttable = settings.format === "parquet" ? await withGroups(input, objects) : objects;
+    const made = planShards(cuttable, settings.shardSize);
     const { length } = made.shards;
     log.info("the input is split", { objects: made.objects, size: made.size, shards: length });
     return made;
@@ -94,28 +96,63 @@ export function planShards(objects: readonly InputObject[], shardSize: number): 
   return { objects: objects.length, size, shards: shards.length > MOST_SHARDS ? fewer() : shards };
 }
 
-type InputObject = Pick<ObjectInfo, "key" | "etag" | "size">;
+type InputObject = Pick<ObjectInfo, "key" | "etag" | "size"> & {
+  /** Of Parquet: between which bytes each row group lies. */
+  readonly groups?: readonly Span[];
+};
 
-/** Large objects are cut evenly; small ones are put together, in their order, until they make a shard. */
+/** Every object is opened: what it has is known only at its end. */
+const withGroups = (
+  input: Pick<BucketReader, "get">,
+  objects: readonly ObjectInfo[],
+): Promise<readonly InputObject[]> =>
+  eachOf(objects, async ({ key, etag, size }) => {
+    const get = async (from: number, to: number) =>
+      Buffer.from(await input.get(key, { range: [from, to - 1], ifMatch: etag }));
+    const { groups } = await readFooter({ key, size }, get);
+    return { key, etag, size, groups: groups.map(({ data }) => data) };
+  });
+
+/** Large objects are cut; small ones are put together, in their order, until they make a shard. */
 function cutInto(objects: readonly InputObject[], shardBytes: number): readonly (readonly Piece[])[] {
   const shards: Piece[][] = [];
   let [open, openBytes]: [Piece[], number] = [[], 0];
-  for (const { key, etag, size } of objects) {
-    const count = isCompressed(key) ? 1 : Math.ceil(size / shardBytes);
-    if (count > 1) {
-      const cut = (index: number) => Math.floor((size / count) * index);
-      for (let index = 0; index < count; index += 1) {
-        shards.push([{ key, etag, size, from: cut(index), to: index === count - 1 ? size : cut(index + 1) }]);
-      }
+  for (const object of objects) {
+    const pieces = object.groups ? groupPieces(object, object.groups, shardBytes) : evenPieces(object, shardBytes);
+    if (pieces.length > 1) {
+      for (const piece of pieces) shards.push([piece]);
       continue;
     }
-    if (openBytes + size > shardBytes && open.length > 0) {
-      shards.push(open);
-      [open, openBytes] = [[], 0];
+    for (const piece of pieces) {
+      const bytes = piece.to - piece.from;
+      if (openBytes + bytes > shardBytes && open.length > 0) {
+        shards.push(open);
+        [open, openBytes] = [[], 0];
+      }
+      open.push(piece);
+      openBytes += bytes;
     }
-    open.push({ key, etag, size, from: 0, to: size });
-    openBytes += size;
   }
   if (open.length > 0) shards.push(open);
   return shards;
+}
+
+function evenPieces({ key, etag, size }: InputObject, shardBytes: number): readonly Piece[] {
+  const count = isCompressed(key) ? 1 : Math.ceil(size / shardBytes);
+  const cut = (index: number) => (index === count ? size : Math.floor((size / count) * index));
+  return Array.from({ length: count }, (_, index) => ({ key, etag, size, from: cut(index), to: cut(index + 1) }));
+}
+
+/** Row groups that follow each other, until they are as large. */
+function groupPieces({ key, etag, size }: InputObject, groups: readonly Span[], shardBytes: number): readonly Piece[] {
+  const pieces: Piece[] = [];
+  for (const [index, [from, to]] of groups.entries()) {
+    const last = pieces.at(-1);
+    if (last?.groups && to - last.from <= shardBytes) {
+      pieces[pieces.length - 1] = { ...last, to, groups: [last.groups[0], index + 1] };
+    } else {
+      pieces.push({ key, etag, size, from, to, groups: [index, index + 1] });
+    }
+  }
+  return pieces;
 }

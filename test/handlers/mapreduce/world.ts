@@ -9,10 +9,14 @@ import { handler as gather } from "../../../lib/handlers/mapreduce/gather.ts";
 import { type MapCode, handler as map } from "../../../lib/handlers/mapreduce/map.ts";
 import { type ReduceCode, handler as reduce } from "../../../lib/handlers/mapreduce/reduce.ts";
 import { handler as split } from "../../../lib/handlers/mapreduce/split.ts";
+import { handler as sqlMap } from "../../../lib/handlers/mapreduce/sql/map.ts";
+import { handler as sqlReduce } from "../../../lib/handlers/mapreduce/sql/reduce.ts";
+import { handler as rowsMap } from "../../../lib/handlers/mapreduce/sql/rows.ts";
 import { systemClock } from "../../../lib/runtime/clock.ts";
 import type { Context } from "../../../lib/runtime/handler.ts";
 import type { BucketReader, BucketRemover, BucketWriter } from "../../../lib/runtime/ports.ts";
-import type { RecordFormat } from "../../../lib/shared/mapreduce/format.ts";
+import type { OutputFormat, RecordFormat } from "../../../lib/shared/mapreduce/format.ts";
+import { isSql, type Sql } from "../../../lib/shared/mapreduce/sql.ts";
 import { bucketPlan } from "../../clouds/local/plans.ts";
 
 export type Bucket = BucketReader & BucketWriter & BucketRemover;
@@ -20,9 +24,10 @@ export type Bucket = BucketReader & BucketWriter & BucketRemover;
 /** What a flow is told. */
 export interface FlowOptions {
   readonly format?: RecordFormat;
-  readonly mapper: MapCode["mapper"];
+  readonly mapper: MapCode["mapper"] | Sql;
   readonly combiner?: MapCode["combiner"];
-  readonly reducer: ReduceCode["reducer"];
+  readonly reducer: ReduceCode["reducer"] | Sql;
+  readonly outputFormat?: OutputFormat;
   readonly prefix?: string;
   readonly suffixes?: readonly string[];
   readonly shardSize?: number;
@@ -66,7 +71,16 @@ export function world(options: FlowOptions): World {
 }
 
 function stepsOf(made: Omit<World, "steps">, options: FlowOptions) {
-  const { format = "lines", mapper, combiner, reducer, prefix = "", suffixes = [], outputPrefix = "" } = options;
+  const {
+    format = "lines",
+    mapper,
+    combiner,
+    reducer,
+    prefix = "",
+    suffixes = [],
+    outputPrefix = "",
+    outputFormat = "jsonl",
+  } = options;
   const { shardSize = 2 ** 20, partitions = 3, skips = 0, buffer = 2 ** 24 } = options;
   const links = { input: made.input, work: made.work, outputs: made.outputs };
   let invocations = 0;
@@ -85,18 +99,34 @@ function stepsOf(made: Omit<World, "steps">, options: FlowOptions) {
   };
   const event = <Payload>(payload: Payload) =>
     ({ type: "function.invoked", id: "event", payload, time: "2026-01-01T00:00:00.000Z" }) as const;
-  const mapCode: MapCode = { mapper, ...(combiner && { combiner }) };
+  const duck = { memory: 2 ** 28, threads: 1 };
+  const combining = combiner ? { combiner } : {};
+  const withWork = <Made extends { readonly links: typeof links }>(made: Made, given: Partial<Bucket>): Made => ({
+    ...made,
+    links: { ...links, work: { ...links.work, ...given } },
+  });
+  const shuffle = { format, partitions, skips, buffer };
   return {
     split: (run: string, input: { readonly prefix?: string } = {}) =>
       split(event({ run, ...input }), context({ prefix, suffixes, format, shardSize }, {})),
     map: (run: string, shard: number, scans = false, given: Partial<Bucket> = {}) => {
-      const made = context({ format, partitions, skips, buffer }, mapCode);
-      return map(event({ run, shard, scans }), { ...made, links: { ...links, work: { ...links.work, ...given } } });
+      const request = event({ run, shard, scans });
+      if (isSql(mapper)) {
+        const query = { sql: mapper.sql, columns: mapper.columns ?? {}, rows: isSql(reducer), ...duck };
+        return sqlMap(request, withWork(context({ ...shuffle, ...query }, combining), given));
+      }
+      const code = { mapper, ...combining };
+      if (format === "parquet") return rowsMap(request, withWork(context({ ...shuffle, ...duck }, code), given));
+      return map(request, withWork(context(shuffle, code), given));
     },
     gather: (run: string, scans = false) => gather(event({ run, scans }), context({ skips }, {})),
     reduce: (run: string, partition: number, given: Partial<Bucket> = {}) => {
-      const made = context({ outputPrefix }, { reducer });
-      return reduce(event({ run, partition }), { ...made, links: { ...links, work: { ...links.work, ...given } } });
+      const request = event({ run, partition });
+      if (isSql(reducer)) {
+        const query = { sql: reducer.sql, columns: reducer.columns ?? {}, ...duck };
+        return sqlReduce(request, withWork(context({ outputPrefix, outputFormat, ...query }, {}), given));
+      }
+      return reduce(request, withWork(context({ outputPrefix }, { reducer }), given));
     },
     commit: (run: string) => commit(event({ run }), context({ outputPrefix }, {})),
   };
