@@ -1,6 +1,14 @@
 export type { Clock } from "./clock.ts";
 export { type ErrorKind, type ErrorRecord, MillraceError } from "./errors.ts";
-export type { BucketCreated, FunctionInvoked, QueueReceived, ScheduleFired, SourceEvent } from "./events.ts";
+export type {
+  BucketCreated,
+  FunctionInvoked,
+  QueueReceived,
+  ScheduleFired,
+  SourceEvent,
+  StreamConsumed,
+  StreamRecord,
+} from "./events.ts";
 export type { Context, Handler, Log, LogFields, LogLevel, Metrics, Run } from "./handler.ts";
 export type {
   BucketReader,
@@ -12,7 +20,9 @@ export type {
   GetOptions,
   HeadOptions,
   Message,
+  NewRecord,
   ObjectInfo,
+  PartitionClaim,
   Piece,
   PieceSource,
   PutOptions,
@@ -21,6 +31,9 @@ export type {
   Row,
   SecretReader,
   SendOptions,
+  StreamClaimer,
+  StreamProducer,
+  StreamSend,
   TableReader,
   TableWriter,
   TaskController,

@@ -211,6 +211,30 @@ export const service: Service = {
           .range("recoveryWindowInDays", 7, 30, "days");
       }),
     },
+    "alicloud:alikafka/topic:Topic": {
+      required: ["instanceId", "topic", "remark"],
+      replaces: ["instanceId", "topic", "localTopic", "compactTopic"],
+      id: named("instanceId", "topic"),
+      check: rules((all) => {
+        all
+          .matches("instanceId", KAFKA, KAFKA_WORDS)
+          .matches("topic", KAFKA_NAME, KAFKA_NAME_WORDS)
+          .matches("remark", KAFKA_NAME, KAFKA_NAME_WORDS)
+          .range("partitionNum", 1, 360)
+          .json("configs");
+      }),
+    },
+    "alicloud:alikafka/consumerGroup:ConsumerGroup": {
+      required: ["instanceId", "consumerId"],
+      replaces: ["instanceId", "consumerId"],
+      id: named("instanceId", "consumerId"),
+      check: rules((all) => {
+        all
+          .matches("instanceId", KAFKA, KAFKA_WORDS)
+          .matches("consumerId", KAFKA_NAME, KAFKA_NAME_WORDS)
+          .matches("remark", KAFKA_NAME, KAFKA_NAME_WORDS);
+      }),
+    },
     "alicloud:cms/alarm:Alarm": {
       required: ["name", "project", "metric", "contactGroups"],
       replaces: ["project", "metric"],
@@ -300,6 +324,11 @@ const DESTINATION =
   /^acs:(fc:[a-z0-9-]+:\d+:functions\/[A-Za-z0-9_-]+|mns:[a-z0-9-]+:\d+:\/(queues|topics)\/[A-Za-z0-9-]+\/messages)$/;
 const DESTINATION_WORDS =
   "acs:fc:<region>:<account>:functions/<name> or acs:mns:<region>:<account>:/queues/<name>/messages";
+/** https://www.alibabacloud.com/help/en/apsaramq-for-kafka/api-createtopic */
+const KAFKA_NAME = /^[A-Za-z0-9_-]{3,64}$/;
+const KAFKA_NAME_WORDS = "3 to 64 of letters, digits, _ and -";
+const KAFKA = /^alikafka_[a-z0-9_-]+$/;
+const KAFKA_WORDS = "the id of an instance, alikafka_…";
 const NAME_WORDS = "1 to 64 of letters, digits, _ and -, a letter or _ first";
 
 const bytes = (text: string): number => Buffer.byteLength(text);
@@ -398,6 +427,11 @@ const TRIGGERS: Readonly<Record<string, (config: Rules) => void>> = {
       .names("eventSourceConfig.eventSourceParameters.sourceMNSParameters", [
         ..."RegionId QueueName IsBase64Decode".split(" "),
       ])
+      .names("eventSourceConfig.eventSourceParameters.sourceKafkaParameters", [
+        ..."RegionId InstanceId Topic ConsumerGroup OffsetReset Network VpcId VSwitchIds SecurityGroupId".split(" "),
+      ])
+      .oneOf("eventSourceConfig.eventSourceParameters.sourceKafkaParameters.OffsetReset", ["latest", "earliest"])
+      .oneOf("eventSourceConfig.eventSourceParameters.sourceKafkaParameters.Network", ["Default", "PublicNetwork"])
       .names("runOptions", ["mode", "errorsTolerance", "retryStrategy", "deadLetterQueue", "batchWindow"])
       .oneOf("runOptions.mode", ["event-streaming", "event-driven"])
       .oneOf("runOptions.errorsTolerance", ["NONE", "ALL"])
@@ -411,9 +445,20 @@ const TRIGGERS: Readonly<Record<string, (config: Rules) => void>> = {
       )
       .names("runOptions.batchWindow", ["CountBasedWindow", "TimeBasedWindow"])
       .range("runOptions.batchWindow.CountBasedWindow", 1, 10_000)
-      .range("runOptions.batchWindow.TimeBasedWindow", 0, 900, "seconds");
+      .range("runOptions.batchWindow.TimeBasedWindow", 0, 15, "seconds");
+    checkKafkaSource(config);
   },
 };
+
+/** A Kafka brings batches alone, and is told where and as whom. */
+function checkKafkaSource(config: Rules): void {
+  if (config.value("eventSourceConfig.eventSourceType") !== "Kafka") return;
+  config.must("runOptions.mode", "event-streaming, for a Kafka", (mode: string) => mode === "event-streaming");
+  for (const name of ["RegionId", "InstanceId", "Topic", "ConsumerGroup"]) {
+    const field = `eventSourceConfig.eventSourceParameters.sourceKafkaParameters.${name}`;
+    if (!config.has(field)) config.refuse(field, null, "a text");
+  }
+}
 
 /** Sources by the service that calls. https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/trigger-management */
 const SOURCE_ARNS: Readonly<Record<string, RegExp>> = {

@@ -219,7 +219,10 @@ export const service: Service = {
     },
     "aws:lambda/eventSourceMapping:EventSourceMapping": {
       required: ["functionName"],
-      replaces: ["eventSourceArn", "startingPosition", "topics"],
+      replaces: [
+        ..."eventSourceArn startingPosition topics amazonManagedKafkaEventSourceConfig".split(" "),
+        ..."selfManagedEventSource selfManagedKafkaEventSourceConfig".split(" "),
+      ],
       id: numbered("mapping"),
       check: rules((all) => {
         all
@@ -229,8 +232,11 @@ export const service: Service = {
           .must("functionResponseTypes", "of ReportBatchItemFailures", (types: readonly string[]) =>
             types.every((type) => type === "ReportBatchItemFailures"),
           );
-        const isQueue = /^arn:aws[a-z-]*:sqs:/.test(String(all.value("eventSourceArn")));
-        if (!isQueue) return;
+        if (all.has("eventSourceArn") === all.has("selfManagedEventSource"))
+          all.refuse("eventSourceArn", all.value("eventSourceArn"), "either eventSourceArn or selfManagedEventSource");
+        const source = String(all.value("eventSourceArn"));
+        if (all.has("selfManagedEventSource") || /^arn:aws[a-z-]*:kafka:/.test(source)) return checkKafkaMapping(all);
+        if (!/^arn:aws[a-z-]*:sqs:/.test(source)) return;
         all.range("batchSize", 1, 10_000);
         const [size, window] = [all.value("batchSize") ?? 10, all.value("maximumBatchingWindowInSeconds") ?? 0];
         if (Number(size) > 10 && Number(window) < 1) {
@@ -252,6 +258,23 @@ export const service: Service = {
           .range("maximumEventAgeInSeconds", 60, 21_600, "seconds")
           .matches("destinationConfig.onFailure.destination", ARN)
           .matches("destinationConfig.onSuccess.destination", ARN);
+      }),
+    },
+    "aws:msk/topic:Topic": {
+      required: ["name", "clusterArn", "partitionCount", "replicationFactor"],
+      replaces: ["name", "clusterArn", "replicationFactor"],
+      id: named("name"),
+      check: rules((all) => {
+        all
+          .matches("name", /^[A-Za-z0-9._-]{1,249}$/)
+          .matches("clusterArn", CLUSTER_ARN)
+          .range("partitionCount", 1, 10_000)
+          .range("replicationFactor", 1, 3)
+          .json("configs");
+      }),
+      outputs: ({ clusterArn, name }) => ({
+        arn: `${String(clusterArn).replace(":cluster/", ":topic/")}/${name}`,
+        configsActual: "{}",
       }),
     },
     "aws:sfn/stateMachine:StateMachine": {
@@ -483,6 +506,7 @@ export const service: Service = {
     }),
     "aws:index/getRegion:getRegion": () => ({ id: REGION, name: REGION, region: REGION }),
     "aws:index/getPartition:getPartition": () => ({ id: "aws", partition: "aws", dnsSuffix: "amazonaws.com" }),
+    "aws:msk/getCluster:getCluster": ({ clusterName }) => ({ id: clusterName, clusterName, numberOfBrokerNodes: 2 }),
     "aws:index/getAvailabilityZones:getAvailabilityZones": () => {
       const names = ["a", "b", "c"].map((zone) => `${REGION}${zone}`);
       return { id: REGION, names, zoneIds: names };
@@ -515,6 +539,7 @@ const RETENTIONS = [
 ];
 const ARN = /^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:(\d{12})?:\S+$/;
 const ROLE_ARN = /^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]+$/;
+const CLUSTER_ARN = /^arn:aws[a-z-]*:kafka:[a-z0-9-]+:\d{12}:cluster\/[^/]+\/[0-9a-f-]{36}-\w+$/;
 const QUEUE_ARN = /^arn:aws[a-z-]*:sqs:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,80}$/;
 const CIDR = /^(\d{1,3}\.){3}\d{1,3}\/(1[6-9]|2[0-8])$/;
 const BUCKET_WORDS = "3 to 63 of a-z, 0-9, . and -, a letter or digit at both ends, no xn-- first";
@@ -586,6 +611,44 @@ const RESERVED: readonly string[] = [
   ..."AWS_SESSION_TOKEN AWS_LAMBDA_RUNTIME_API LAMBDA_TASK_ROOT LAMBDA_RUNTIME_DIR".split(" "),
 ];
 const isLayer = (layer: string): boolean => /^arn:aws[a-z-]*:lambda:[a-z0-9-]+:\d{12}:layer:[\w-]+:\d+$/.test(layer);
+
+/**
+ * What brings the records of a Kafka.
+ *
+ * https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+ * https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html
+ */
+function checkKafkaMapping(all: Rules): void {
+  all
+    .oneOf("startingPosition", ["LATEST", "TRIM_HORIZON", "AT_TIMESTAMP"])
+    .must("topics", "one topic", (topics: readonly string[]) => topics.length === 1)
+    .range("batchSize", 1, 10_000)
+    .matches("amazonManagedKafkaEventSourceConfig.consumerGroupId", /^[A-Za-z0-9\-/*:_+=.@]{1,200}$/)
+    .matches("selfManagedKafkaEventSourceConfig.consumerGroupId", /^[A-Za-z0-9\-/*:_+=.@]{1,200}$/)
+    .matches("destinationConfig.onFailure.destinationArn", /^(arn:aws[a-z-]*:(sqs|sns|s3):\S+|kafka:\/\/\S+)$/)
+    .range("provisionedPollerConfig.minimumPollers", 1, 200)
+    .range("provisionedPollerConfig.maximumPollers", 1, 2000)
+    .each("sourceAccessConfigurations", (access) => {
+      access
+        .oneOf("type", KAFKA_ACCESS)
+        .matches("uri", /^(arn:aws[a-z-]*:secretsmanager:|subnet:|security_group:)[^*?]+$/);
+    });
+  for (const field of ["startingPosition", "topics"]) {
+    if (!all.has(field)) all.refuse(field, null, "a value, for a Kafka");
+  }
+  if (all.has("selfManagedEventSource") && !all.has("sourceAccessConfigurations")) {
+    all.refuse("sourceAccessConfigurations", null, "a user or a network, for a Kafka that is not MSK's");
+  }
+  if (all.has("provisionedPollerConfig")) return;
+  for (const field of ["maximumRetryAttempts", "bisectBatchOnFunctionError", "functionResponseTypes"]) {
+    if (all.has(field)) all.refuse(field, all.value(field), "nothing without provisioned pollers");
+  }
+}
+
+const KAFKA_ACCESS =
+  "BASIC_AUTH SASL_SCRAM_256_AUTH SASL_SCRAM_512_AUTH VPC_SUBNET VPC_SECURITY_GROUP CLIENT_CERTIFICATE_TLS_AUTH".split(
+    " ",
+  );
 
 function checkStateMachine(all: Rules): void {
   all
@@ -725,7 +788,8 @@ function checkDocument(document: Rules): void {
       if (actions.length === 0) statement.refuse("Action", actions, "at least one");
       if (resources.length === 0) statement.refuse("Resource", resources, "at least one");
       for (const action of actions) {
-        if (!/^[a-z0-9-]+:[A-Z][A-Za-z]+$/.test(action)) statement.refuse("Action", action, "service:Verb, and no *");
+        if (!/^[a-z0-9-]+:[A-Z][A-Za-z0-9]+$/.test(action))
+          statement.refuse("Action", action, "service:Verb, and no *");
       }
       for (const resource of resources) {
         const isKnownWide = resource === "*" && actions.every((action) => UNSCOPED.test(action));

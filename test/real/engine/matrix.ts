@@ -45,7 +45,12 @@ export const MATRIX: Readonly<Record<Package, EngineCase>> = {
         "Table tables:alicloud_cn_hangzhou_tasks",
       ],
       tasks: ["Instance tables", "Table tables:alicloud_cn_hangzhou_tasks"],
-      parts: ["Bucket parts-kept", "Instance tables", "Table tables:parts_kept_rows"],
+      parts: [
+        "Bucket parts-kept",
+        "Instance tables",
+        "Table tables:parts_kept_rows",
+        "Topic alikafka_post-cn-1:parts-orders",
+      ],
     },
   },
   aws: {
@@ -58,7 +63,12 @@ export const MATRIX: Readonly<Record<Package, EngineCase>> = {
     keeps: {
       videos: [...bucketOnAws("videos-outputs"), ...bucketOnAws("videos-uploads"), "Table aws-us-east-1-tasks"].sort(),
       tasks: ["Table aws-us-east-1-tasks"],
-      parts: [...bucketOnAws("parts-kept"), "BucketVersioning parts-kept", "Table parts-kept-rows"],
+      parts: [
+        ...bucketOnAws("parts-kept"),
+        "BucketVersioning parts-kept",
+        "Table parts-kept-rows",
+        "Topic parts-orders",
+      ],
     },
   },
   kubernetes: {

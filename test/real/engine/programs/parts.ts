@@ -3,12 +3,16 @@ import type { NatsSettings, StoreSettings } from "../../../../lib/clouds/kuberne
 import {
   type Cloud,
   Construct,
+  claim,
   code,
+  consumed,
   created,
   cron,
   every,
   fired,
+  type Kafka,
   mount,
+  produce,
   read,
   received,
   send,
@@ -16,7 +20,8 @@ import {
 
 /** Every part there is, with options the constructs leave alone; what may be removed beside what may not. */
 class Parts extends Construct {
-  constructor(cloud: Cloud) {
+  /** @param kafka where its streams lie; none on clouds that build none */
+  constructor(cloud: Cloud, kafka: Omit<Kafka, "user"> | undefined) {
     super("Parts", "parts", { cloud });
     const failures = this.queue("failures");
     const notes = this.queue("notes", { visibility: "6 minutes", attempts: 4, deadLetters: failures });
@@ -39,6 +44,19 @@ class Parts extends Construct {
       when: [created(uploads, { prefix: "in/", suffix: ".csv" }), received(notes), every("5 minutes"), fired(night)],
       timeout: "50 seconds",
     });
+    if (kafka) {
+      const placed = { kafka: { ...kafka, user: token } };
+      const orders = this.stream("orders", { ...placed, partitions: 12, retention: "1 day" });
+      const done = this.stream("done", { ...placed, removable: true });
+      const follow = this.function("follow", {
+        handler: code<typeof import("./follow.ts")>(new URL("./follow.ts", import.meta.url)),
+        when: consumed(orders, { batch: 500, window: "5 seconds", from: "earliest" }),
+        links: { orders: claim(orders), done: produce(done) },
+        timeout: "50 seconds",
+        failures,
+      });
+      this.monitor("alarms", { alarms: [{ part: follow, metric: "lag", above: 10_000 }] });
+    }
     this.build();
   }
 }
@@ -68,7 +86,16 @@ const clouds: Readonly<Record<string, () => Promise<Cloud>>> = {
     }),
 };
 
+/** A Kafka for each cloud that makes topics. */
+const kafkas: Readonly<Record<string, Omit<Kafka, "user">>> = {
+  alicloud: { brokers: ["alikafka-post-cn-1.alikafka.aliyuncs.com:9093"], instance: "alikafka_post-cn-1" },
+  aws: {
+    brokers: ["b-1-public.shop.a1.c2.kafka.us-east-1.amazonaws.com:9196"],
+    instance: "arn:aws:kafka:us-east-1:123456789012:cluster/shop/751d2973-a626-431c-9d4e-d7975eb44dd7-2",
+  },
+};
+
 const cloud = await clouds[config.require("cloud")]!();
-new Parts(cloud);
+new Parts(cloud, kafkas[config.require("cloud")]);
 
 export const millrace = cloud.output;
