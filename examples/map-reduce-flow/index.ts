@@ -1,5 +1,6 @@
 import { local } from "../../lib/clouds/local/index.ts";
 import { code, MapReduceFlow } from "../../lib/index.ts";
+import * as ordersSql from "./orders.ts";
 
 const cloud = local();
 
@@ -34,6 +35,18 @@ export const sessions = new MapReduceFlow("sessions", {
   mapper: sessionsCode,
   reducer: sessionsCode,
   skips: 10,
+  shardSize: "256 KB",
+  partitions: 2,
+});
+
+/** CSV becomes Parquet, by country and in order, in SQL. */
+export const orders = new MapReduceFlow("orders", {
+  cloud,
+  format: { csv: {} },
+  mapper: ordersSql.mapper,
+  reducer: ordersSql.reducer,
+  outputFormat: "parquet",
+  skips: 100,
   shardSize: "256 KB",
   partitions: 2,
 });

@@ -1,6 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { DuckDBInstance } from "@duckdb/node-api";
 import { expect, onTestFinished, test } from "vitest";
 import type { BucketClient, LocalClient } from "../../lib/clouds/local/client.ts";
 import type { Manifest } from "../../lib/handlers/mapreduce/commit.ts";
@@ -106,6 +110,51 @@ test("the example: words of several objects, counts by type, sessions from logs,
   for (const name of ["words", "counts", "sessions"]) {
     expect((await cloud.buckets.bucket(`${name}-work`).list()).objects).toEqual([]);
   }
+}, 60_000);
+
+test("the example: CSV becomes Parquet in SQL, and nothing is lost when mappers and reducers are killed", async () => {
+  await using cloud = await startLocal({ program: example, project });
+  const lines = Array.from({ length: 30_000 }, (_, index) => {
+    const placed = new Date(Date.UTC(2026, 0, 1, 0, 0, index)).toISOString();
+    const amount = index === 13 ? "much" : ((index % 1000) / 4).toFixed(2);
+    return `${index},"customer ${index % 50},\n${index % 7}",${placed},C${index % 11},${amount}`;
+  });
+  await cloud.buckets.bucket("orders-input").put("a.csv", `id,customer,placed,country,amount\n${lines.join("\n")}\n`);
+  cloud.fault({ at: "bucket.put", part: "orders-work", times: 1, kill: true });
+  cloud.fault({ at: "bucket.put", part: "orders-output", times: 1, when: "after", kill: true });
+  const { run, output: told } = await runOf(cloud, "orders", "run");
+  expect(run).toMatchObject({ status: "succeeded" });
+  expect(told).toMatchObject({ records: 29_999, pairs: 29_969, keys: 11, skipped: 1 });
+
+  const folder = mkdtempSync(join(tmpdir(), "millrace-parquet-"));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  const output = cloud.buckets.bucket("orders-output");
+  const { parts } = JSON.parse(await textIn(output, "run/manifest.json")) as Manifest;
+  for (const [index, { key }] of parts.entries()) {
+    writeFileSync(join(folder, `${index}.parquet`), await output.get(key));
+  }
+  const instance = await DuckDBInstance.create(":memory:");
+  const connection = await instance.connect();
+  const found = await connection.runAndReadAll(`
+    SELECT count(*) AS rows, sum(id) AS ids, sum(amount) AS amount, max(spent) AS spent, typeof(any_value(placed)) AS type
+    FROM read_parquet('${folder}/*.parquet')`);
+  connection.closeSync();
+  instance.closeSync();
+  const all = Array.from({ length: 30_000 }, (_, index) => index).filter((id) => id !== 13 && id % 1000 > 0);
+  const spent = new Map<string, number>();
+  for (const id of all) {
+    const of = `${id % 50} ${id % 7} ${id % 11}`;
+    spent.set(of, (spent.get(of) ?? 0) + (id % 1000) / 4);
+  }
+  expect(found.getRowObjectsJson()).toEqual([
+    {
+      rows: String(all.length),
+      ids: String(all.reduce((sum, id) => sum + id, 0)),
+      amount: all.reduce((sum, id) => sum + (id % 1000) / 4, 0).toFixed(2),
+      spent: Math.max(...spent.values()).toFixed(2),
+      type: "TIMESTAMP",
+    },
+  ]);
 }, 60_000);
 
 test("mappers and reducers that are killed are begun again, and nothing counts twice", async () => {

@@ -1,5 +1,6 @@
-import { readdir, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rm, symlink } from "node:fs/promises";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type FSWatcher, watch } from "chokidar";
 import { type Bundle, bundle } from "../../bundle/bundle.ts";
@@ -149,9 +150,23 @@ class LocalProgram {
     await Promise.all(old.map((hash) => rm(join(folder, hash), { recursive: true, force: true })));
   }
 
-  #bundle({ handler, code, settings, install }: FunctionPlan): Promise<Bundle> {
+  async #bundle({ handler, code, settings, install }: FunctionPlan): Promise<Bundle> {
     const outdir = join(this.#folder, "bundles");
+    if (install.length > 0) await this.#linkPackages();
     return bundle({ handler, code, settings, entry: ENTRY, outdir, install, target: "node24" });
+  }
+
+  /** Node looks for packages above the bundle: in a folder outside the project, that way is to lead to the project's. */
+  async #linkPackages(): Promise<void> {
+    if (!relative(this.#project, this.#folder).startsWith("..")) return;
+    const packages = packagesAbove(this.#project);
+    const link = join(this.#folder, "node_modules");
+    if (packages === undefined || existsSync(link)) return;
+    await mkdir(this.#folder, { recursive: true });
+    await symlink(packages, link, "junction").catch((error: NodeJS.ErrnoException) => {
+      // Another function's bundle was quicker.
+      if (error.code !== "EEXIST") throw error;
+    });
   }
 
   async #deploy(host: LocalHost): Promise<void> {
@@ -281,4 +296,10 @@ function session({ host, server, plan, dropFolder, end }: SessionParts): LocalSe
     return closing;
   };
   return { host, plan, dropFolder, url: server.url, token: server.token, closed, close };
+}
+
+function packagesAbove(folder: string): string | undefined {
+  const packages = join(folder, "node_modules");
+  if (existsSync(packages)) return packages;
+  return folder === dirname(folder) ? undefined : packagesAbove(dirname(folder));
 }
