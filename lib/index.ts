@@ -5,6 +5,14 @@ export {
   type TransferStart,
 } from "./constructs/large-object-transfer.ts";
 export {
+  type ApplicationArg,
+  type ArchiveCompression,
+  LogArchivePipeline,
+  type LogArchivePipelineArgs,
+  type RedisLock,
+  type Sealing,
+} from "./constructs/log-archive-pipeline.ts";
+export {
   type MapReduceCode,
   MapReduceFlow,
   type MapReduceFlowArgs,

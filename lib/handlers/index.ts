@@ -1,5 +1,8 @@
 /** Every handler of ours by its id; types only, nothing is loaded. */
 export interface Handlers {
+  "archive/append": typeof import("./archive/append.ts").handler;
+  "archive/append-under-redis": typeof import("./archive/append-under-redis.ts").handler;
+  "archive/upload": typeof import("./archive/upload.ts").handler;
   "flows/ask": typeof import("./flows/ask.ts").handler;
   "flows/keep": typeof import("./flows/keep.ts").handler;
   "flows/next": typeof import("./flows/next.ts").handler;

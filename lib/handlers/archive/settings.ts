@@ -29,6 +29,8 @@ export interface AppendSettings {
 export interface RedisSettings extends AppendSettings {
   /** `redis://host:port/database`, or `rediss:`. */
   readonly redis: string;
+  /** Put before the names of locks. */
+  readonly space: string;
 }
 
 /** Settings of who uploads. */
