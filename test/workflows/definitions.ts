@@ -953,3 +953,80 @@ export const DEFINITIONS: readonly DefinitionCase[] = [
   ...repeats,
   ...rest,
 ];
+
+const numbered = (count: number): readonly Item[] =>
+  Array.from({ length: count }, (_, index) => ({ index, value: index + 1 }));
+
+/** Maps that are wider than some services carry at once; each takes its time. */
+export const WIDE_DEFINITIONS: readonly DefinitionCase[] = [
+  {
+    name: "a-thousand-items-in-order",
+    definition: block((flow) => {
+      const { items } = flow.function("split", split, { count: 1000 });
+      const factor = echoes<{ readonly text: string }>(flow, "around", { text: "x" });
+      const each = flow.map(
+        "each",
+        items,
+        (inner, item) => {
+          const { value } = inner.function("double", double, { value: item.value });
+          return { value, text: factor.text };
+        },
+        { atMost: 1000 },
+      );
+      return { total: flow.function("sum", sum, { values: each }), each };
+    }),
+    input: {},
+    expected: {
+      output: {
+        total: { value: 1_001_000 },
+        each: numbered(1000).map(({ value }) => ({ value: value * 2, text: "x" })),
+      },
+    },
+    calls: { double: 1000, split: 1, sum: 1 },
+  },
+  {
+    name: "one-of-a-thousand-fails",
+    definition: block((flow) =>
+      flow.forEach(
+        "each",
+        field<readonly Item[]>("items"),
+        (inner, item) =>
+          void inner.function("fails", fails, { kind: "bad-input", message: "this", value: item.value, when: [700] }),
+        { atMost: 1000 },
+      ),
+    ),
+    input: { items: numbered(1000) },
+    expected: { error: { kind: "bad-input", message: "this" } },
+  },
+  {
+    name: "some-of-a-thousand-may-fail",
+    definition: block((flow) =>
+      flow.forEach(
+        "each",
+        field<readonly Item[]>("items"),
+        (inner, item) =>
+          void inner.function("fails", fails, {
+            kind: "refused",
+            message: "no",
+            value: item.value,
+            when: [3, 300, 900],
+          }),
+        { atMost: 1000, tolerated: 3, concurrency: 60 },
+      ),
+    ),
+    input: { items: numbered(1000) },
+    expected: { output: { succeeded: 997, failed: 3 } },
+    calls: { fails: 1000 },
+  },
+  {
+    name: "ten-thousand-items",
+    definition: block((flow) =>
+      flow.forEach("each", field<readonly object[]>("items"), (inner, item) => void echoes(inner, "one", item), {
+        atMost: 10_000,
+      }),
+    ),
+    input: { items: Array.from({ length: 10_000 }, () => ({})) },
+    expected: { output: { succeeded: 10_000, failed: 0 } },
+    calls: { echo: 10_000 },
+  },
+];

@@ -303,12 +303,12 @@ export const support: Support = {
     },
     workflow: {
       level: "native",
-      how: "a CloudFlow flow in standard mode, with functions of ours for what its language cannot: counting, lists, tasks, callbacks. A branch or an item that fails lets those beside it come to their ends; a failed run is started anew, never gone on with; what stops a run does not stop the functions it has called; backoff of what is tried again as a whole is 5 minutes at most",
+      how: "a CloudFlow flow in standard mode, with functions of ours for what its language cannot: counting, lists, tasks, callbacks. A branch or an item that fails lets those beside it come to their ends; a failed run is started anew, never gone on with; what stops a run does not stop the functions it has called; backoff of what is tried again as a whole is 5 minutes at most; the steps of a wide map's items are in the history of their own executions",
       ...FLOW,
       options: {
         definition: {
           level: "native",
-          how: "Flow Definition Language; 64 KiB in any state, 5,000 events in a run and 40 items at once: a larger definition is refused with its estimate",
+          how: "Flow Definition Language; 64 KiB in any state, and 5,000 events and 40 items at once in an execution: where a run would have more than about 3,000 events, the items of its widest maps get executions of their own, up to 25 at once for a map (1,000 items; 100 where the map says nothing), and up to 21,845 items; what is larger still is refused with its estimate",
           ...FLOW,
         },
         timeout: {

@@ -1,6 +1,8 @@
 import { type ErrorRecord, isRetryable, MillraceError } from "../../runtime/errors.ts";
 import type { FunctionInvoked } from "../../runtime/events.ts";
 import type { Handler } from "../../runtime/handler.ts";
+import type { ItemAnswer } from "../../runtime/workflows/links.ts";
+import { mapItems } from "../../runtime/workflows/map-items.ts";
 import type { Mapping, Origin } from "../../shared/workflow/definition.ts";
 import { resolve } from "../../shared/workflow/mapping.ts";
 
@@ -36,11 +38,6 @@ export type NextCall =
   /** How long there is still to wait. */
   | { readonly verb: "wait"; readonly seconds?: unknown; readonly until?: string };
 
-/** How one item of a map went. */
-export type ItemAnswer =
-  | { readonly status: "succeeded"; readonly output?: unknown }
-  | { readonly status: "failed"; readonly error: ErrorRecord };
-
 /** The longest wait at once, in seconds. */
 const LONGEST_WAIT = 300;
 
@@ -69,14 +66,9 @@ export const handler: Handler<FunctionInvoked<NextCall>> = async ({ payload }, {
 };
 
 function itemsOf({ list, atMost, as, around }: Extract<NextCall, { readonly verb: "items" }>) {
-  if (!Array.isArray(list)) throw new MillraceError("bad-input", `a map takes a list of items, got ${kindOf(list)}`);
-  if (list.length > Number(atMost)) {
-    throw new MillraceError("refused", `the map is given ${list.length} items, and takes at most ${atMost}`);
-  }
-  return { count: list.length, items: list.map((item: unknown, index) => ({ ...around, [as]: { item, index } })) };
+  const items = mapItems(list, Number(atMost));
+  return { count: items.length, items: items.map((item, index) => ({ ...around, [as]: { item, index } })) };
 }
-
-const kindOf = (value: unknown): string => (value === null || value === undefined ? "nothing" : `a ${typeof value}`);
 
 /** @throws the first failure, if there are more than are tolerated. */
 function collected({ items, tolerated, collects }: Extract<NextCall, { readonly verb: "collect" }>): unknown {

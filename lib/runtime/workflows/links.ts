@@ -1,3 +1,4 @@
+import type { ErrorRecord } from "../errors.ts";
 import type { TaskController, TaskSubmitter } from "../ports.ts";
 import type { TaskAudit } from "../tasks/task.ts";
 
@@ -12,8 +13,55 @@ export interface CallbackKeeper {
   expect(callback: string, token: string): Promise<void>;
 }
 
-/** Ends what takes too long. */
+/** Looks after runs that nobody else looks after. */
 export interface LateRuns {
-  /** How many there were. */
+  /** Ends what takes too long. How many there were. */
   stopLate(): Promise<number>;
+  /** Goes on with batches of items whose executions nobody told of. How many are under way. */
+  lookAfterBatches(): Promise<number>;
+}
+
+/** The items of a map whose items have executions of their own: so many in each. Numbers may come as texts. */
+export interface BatchStart {
+  /** Its own name: another one whenever the map is begun. */
+  readonly batch: string;
+  /** The flow that does some items. */
+  readonly flow: string;
+  /** The execution that waits for the batch, and its flow. */
+  readonly of: string;
+  readonly execution: string;
+  readonly list: unknown;
+  /** What the items read from around. */
+  readonly known: Readonly<Record<string, unknown>>;
+  /** More items are refused. */
+  readonly atMost: number;
+  /** Items that may fail. */
+  readonly tolerated: number;
+  /** Whether the outputs are wanted, or their number. */
+  readonly collects: boolean;
+  /** Items of one execution, at most. */
+  readonly size: number;
+  /** Executions at once. */
+  readonly chunks: number;
+}
+
+/** How one item of a map went. */
+export type ItemAnswer =
+  | { readonly status: "succeeded"; readonly output?: unknown }
+  | { readonly status: "failed"; readonly error: ErrorRecord };
+
+/** What one execution of a batch came to: its items, or what it failed with as a whole. */
+export type ChunkEnd = { readonly items: readonly ItemAnswer[] } | { readonly error: ErrorRecord };
+
+/** Batches of items. Whatever is told twice counts once. */
+export interface ItemBatches {
+  /**
+   * Starts the batch; who waits gets its answer by the token.
+   *
+   * @param at the run and the map's path in it
+   */
+  begin(start: BatchStart, token: string, at: { readonly run: string; readonly path: string }): Promise<void>;
+  ended(batch: string, chunk: number, end: ChunkEnd): Promise<void>;
+  /** Nobody waits any more: what runs is stopped, and nothing more is started. */
+  stop(batch: string): Promise<void>;
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { FlowDefinition, FlowScope, FlowState } from "../../../lib/clouds/alicloud/deploy/flow-states.ts";
 
 /**
@@ -251,11 +252,21 @@ type Scope = Json;
 
 /** An expression: paths, literals, operators, and `format`, as the pages show them. */
 export function evaluate(text: string, scope: Scope): unknown {
+  const parser = new ExpressionParser(tokensOf(text), scope);
+  return parser.whole();
+}
+
+/** Flows say the same for each of thousands of items. */
+const KNOWN_TOKENS = new Map<string, readonly string[]>();
+
+function tokensOf(text: string): readonly string[] {
+  const known = KNOWN_TOKENS.get(text);
+  if (known) return known;
   const tokens = [...text.matchAll(TOKEN)].map(([token]) => token).filter((token) => token.trim() !== "");
   if (tokens.join("") !== text.replace(/\s+(?=(?:[^"]*"[^"]*")*[^"]*$)/g, ""))
     throw new Error(`no expression: ${text}`);
-  const parser = new ExpressionParser(tokens, scope);
-  return parser.whole();
+  KNOWN_TOKENS.set(text, tokens);
+  return tokens;
 }
 
 const TOKEN =
@@ -313,6 +324,11 @@ class ExpressionParser {
     if (/^-?\d/.test(token)) return Number(token);
     if (token === "true" || token === "false") return token === "true";
     if (token === "format") return this.#format();
+    if (token === "uuid") {
+      this.#expect("(");
+      this.#expect(")");
+      return randomUUID();
+    }
     if (token.startsWith("$")) return at(token.split("."), this.#scope);
     throw new Error(`no page describes "${token}"`);
   }

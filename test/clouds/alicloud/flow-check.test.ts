@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { checkFlow } from "../../../lib/clouds/alicloud/deploy/flow-check.ts";
 import { type FlowWorld, flowDefinition } from "../../../lib/clouds/alicloud/deploy/flow-definition.ts";
-import { checkBounds } from "../../../lib/clouds/alicloud/deploy/flow-estimate.ts";
+import { checkBounds, wideMaps } from "../../../lib/clouds/alicloud/deploy/flow-estimate.ts";
 import { type FlowDefinition, type FlowState, flowText } from "../../../lib/clouds/alicloud/deploy/flow-states.ts";
-import { block, type Flow, type Ref, reference } from "../../../lib/parts/flow.ts";
+import { block, type Flow, is, type Ref, reference } from "../../../lib/parts/flow.ts";
 import type { FunctionPart, Queue, TaskPart } from "../../../lib/parts/part.ts";
 
 const WORLD: FlowWorld = {
@@ -273,22 +273,46 @@ describe("what is refused before it is deployed, with the estimate", () => {
     flow.forEach("each", items, (inner, item) => inner.function("one", resize, item), { atMost });
 
   it("more events than a run may have", () => {
-    expect(problems(each(200))).toEqual([]);
-    expect(problems(each(1000))).toMatchObject([
+    const rounds = (flow: Flow) =>
+      flow.repeat<{ readonly n: number }>(
+        "again",
+        { from: { n: 1 }, until: ({ n }) => is(n, 2), atMost: 400 },
+        (inner) => inner.function("one", resize, {}),
+      );
+    expect(problems(rounds)).toMatchObject([
       {
         path: "w.steps",
-        given: expect.stringMatching(/^about 1\d{4} events, most of them in "each"$/),
+        given: expect.stringMatching(/^about 1\d{4} events, most of them in "again"$/),
         allowed: "5000",
       },
     ]);
+    // A single item that is too much helps nobody.
+    const each = (flow: Flow) => flow.forEach("each", items, (inner) => void rounds(inner), { atMost: 10 });
+    expect(problems(each)).toMatchObject([{ path: "w.steps", given: expect.stringContaining('in "each"') }]);
     expect(problems((flow) => flow.wait("long", "30 days"))).toMatchObject([{ path: "w.steps" }]);
     expect(problems((flow) => flow.task("encode", encode, { id: "x", input: {} }), 86_400)).toEqual([]);
   });
 
-  it("a list of outputs that no state can hold", () => {
-    expect(
-      problems((flow) => flow.map("each", items, (_inner, item) => item, { atMost: 2000 })).map(({ path }) => path),
-    ).toContain("w.steps.each.atMost");
+  it("a list of outputs, or of items, that no state can hold", () => {
+    const outputs = (atMost: number) => (flow: Flow) => flow.map("each", items, (_inner, item) => item, { atMost });
+    expect(problems(outputs(10_000))).toEqual([]);
+    expect(problems(outputs(20_000))).toMatchObject([
+      {
+        path: "w.steps.each.atMost",
+        message: expect.stringContaining("outputs"),
+        given: expect.stringContaining("20000"),
+      },
+    ]);
+    expect(problems(each(20_000))).toEqual([]);
+    expect(problems(each(30_000))).toMatchObject([
+      { path: "w.steps.each.atMost", message: expect.stringContaining("items") },
+    ]);
+  });
+
+  it("more executions of items than can be looked after", () => {
+    const waits = (flow: Flow) =>
+      flow.forEach("each", items, (inner) => inner.wait("long", "1 day"), { atMost: 20_000 });
+    expect(problems(waits)).toMatchObject([{ path: "w.steps.each.atMost", given: 20_000, allowed: "at most 1000" }]);
   });
 
   it("what a step is given, where it is large", () => {
@@ -302,5 +326,43 @@ describe("what is refused before it is deployed, with the estimate", () => {
     expect(problems((flow) => flow.function("one", resize, {}, { timeout: "8 days" }))).toMatchObject([
       { path: "w.steps.one.timeout" },
     ]);
+  });
+});
+
+describe("which maps have executions of their own", () => {
+  type Items = readonly { readonly n: number; readonly parts: readonly { readonly n: number }[] }[];
+  const items = input<Items>("items");
+  const one = (inner: Flow, item: Ref<{ readonly n: number }>) => inner.function("one", resize, item);
+  const wide = (write: (flow: Flow) => unknown) => Object.fromEntries(wideMaps(block(write), () => 3600));
+
+  it("those that a run's events are too few for, with as many items as fit into half of them", () => {
+    expect(wide((flow) => flow.forEach("each", items, one, { atMost: 100 }))).toEqual({});
+    const { each } = wide((flow) => flow.forEach("each", items, one, { atMost: 1000 }));
+    expect(each).toEqual({ size: expect.any(Number), chunks: 3, atOnce: 33 });
+    expect(each!.size).toBeGreaterThan(100);
+    expect(each!.size).toBeLessThan(200);
+  });
+
+  it("at once as many as the definition says", () => {
+    const at = (concurrency: number) =>
+      wide((flow) => flow.map("each", items, one, { atMost: 1000, concurrency })).each;
+    expect(at(7)).toEqual({ size: 40, chunks: 1, atOnce: 7 });
+    expect(at(100)).toEqual({ size: 40, chunks: 3, atOnce: 33 });
+    expect(at(1000)).toEqual({ size: 40, chunks: 25, atOnce: 40 });
+    expect(at(10_000)).toEqual({ size: 40, chunks: 25, atOnce: 40 });
+  });
+
+  it("of nested ones, as few as are enough", () => {
+    const nested = (outer: number, inner: number) =>
+      Object.keys(
+        wide((flow) =>
+          flow.forEach("outer", items, (each, item) => void each.forEach("inner", item.parts, one, { atMost: inner }), {
+            atMost: outer,
+          }),
+        ),
+      );
+    expect(nested(20, 1000)).toEqual(["inner"]);
+    expect(nested(1000, 5)).toEqual(["outer"]);
+    expect(nested(1000, 1000)).toEqual(["outer", "inner"]);
   });
 });

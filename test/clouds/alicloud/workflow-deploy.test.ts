@@ -125,21 +125,81 @@ describe("a workflow on CloudFlow", () => {
   });
 
   it("is refused before anything is made, with the estimate, where it is too large", async () => {
-    class Wide extends Construct {
+    class Large extends Construct {
       constructor(cloud: Cloud) {
-        super("Wide", "wide", { cloud });
+        super("Large", "large", { cloud });
         const one = this.function("one", { handler: echo } as never);
-        this.workflow<{ readonly items: readonly { readonly n: number }[] }>("flow", {
-          steps: (flow, input) =>
-            flow.forEach("each", input.items, (inner, item) => inner.function("do", one as never, item as never), {
-              atMost: 1000,
-            }),
+        this.workflow("flow", {
+          steps: (flow) => {
+            const until = () => ({ op: "equals", left: { $: "input", at: ["done"] }, right: true }) as const;
+            flow.repeat("again", { from: {}, until, atMost: 400 }, (inner) =>
+              inner.function("do", one as never, {} as never),
+            );
+          },
         });
         this.build();
       }
     }
     await deploy((cloud) => {
-      expect(() => new Wide(cloud)).toThrow(/wide-flow\.steps.*more events.*about 1\d{4} events/s);
+      expect(() => new Large(cloud)).toThrow(/large-flow\.steps.*more events.*about 1\d{4} events/s);
     });
+  });
+
+  class Wide extends Construct {
+    constructor(cloud: Cloud) {
+      super("Wide", "wide", { cloud });
+      const one = this.function("one", { handler: echo } as never);
+      const flow = this.workflow<{ readonly items: readonly { readonly n: number }[] }>("flow", {
+        steps: (flow, input) =>
+          flow.forEach("each", input.items, (inner, item) => inner.function("do", one as never, item as never), {
+            atMost: 1000,
+          }),
+      });
+      this.function("door", { handler: echo, links: { controls: control(flow) } } as never);
+      this.build();
+    }
+  }
+
+  it("has a flow of its own for a map that is wider than an execution carries", async () => {
+    const resources = await deploy((cloud) => void new Wide(cloud));
+    expect(listOf(resources.filter(({ name }) => name.startsWith("wide-flow")))).toEqual([
+      "BucketObject wide-flow-batch-code",
+      "BucketObject wide-flow-keep-code",
+      "Flow wide-flow",
+      "Flow wide-flow-each-items",
+      "Policy wide-flow-batch-role-policy",
+      "Policy wide-flow-keep-role-policy",
+      "Policy wide-flow-role-policy",
+      "Role wide-flow-batch-role",
+      "Role wide-flow-keep-role",
+      "Role wide-flow-role",
+      "RolePolicyAttachment wide-flow-batch-role-policy-attachment",
+      "RolePolicyAttachment wide-flow-keep-role-policy-attachment",
+      "RolePolicyAttachment wide-flow-role-policy-attachment",
+      "Table wide-flow-callbacks",
+      "V3AsyncInvokeConfig wide-flow-batch-async",
+      "V3AsyncInvokeConfig wide-flow-keep-async",
+      "V3Function wide-flow-batch",
+      "V3Function wide-flow-keep",
+      "V3Trigger wide-flow-keep-on-wide-flow-keep-4m0sfp",
+    ]);
+    const chunk = inputsOf(resources, "Flow", "wide-flow-each-items");
+    const flow = JSON.parse(chunk.definition) as FlowDefinition;
+    expect(flow.Name).toBe(chunk.name);
+    expect(checkFlow(flow)).toEqual([]);
+    expect(chunk.roleArn).toBe(inputsOf(resources, "Flow", "wide-flow").roleArn);
+    const { Statement } = JSON.parse(inputsOf(resources, "Policy", "wide-flow-role-policy").policyDocument);
+    const called = ["wide-flow", "wide-flow-each-items"].flatMap((name) =>
+      [...inputsOf(resources, "Flow", name).definition.matchAll(/"resourceArn":"([^"]+)\/LATEST"/g)].map(
+        ([, arn]) => arn,
+      ),
+    );
+    expect(Statement).toEqual([
+      { Effect: "Allow", Action: ["fc:InvokeFunction"], Resource: expect.arrayContaining(called) },
+    ]);
+    expect(Statement[0].Resource).toHaveLength(new Set(called).size);
+    // Who stops a run stops those of its items too.
+    const { links } = readEnvironment(inputsOf(resources, "V3Function", "wide-door").environmentVariables);
+    expect(links.controls).toMatchObject({ flow: inputsOf(resources, "Flow", "wide-flow").name, chunks: chunk.name });
   });
 });

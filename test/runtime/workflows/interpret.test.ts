@@ -5,7 +5,7 @@ import { MillraceError } from "../../../lib/runtime/errors.ts";
 import { Suspended } from "../../../lib/runtime/workflows/world.ts";
 import { checkDefinition } from "../../../lib/shared/workflow/check.ts";
 import type { Block } from "../../../lib/shared/workflow/definition.ts";
-import { DEFINITIONS, FUNCTIONS } from "../../workflows/definitions.ts";
+import { DEFINITIONS, FUNCTIONS, WIDE_DEFINITIONS } from "../../workflows/definitions.ts";
 import { MemoryJournal, outcomeOf, TestWorld } from "./world.ts";
 
 const part = (name: string) => ({ kind: "function", name }) as unknown as FunctionPart<unknown, { value: number }>;
@@ -13,11 +13,12 @@ const input = reference<{ items: { value: number }[]; value: number }>("input");
 
 describe("the suite of definitions", () => {
   test("names are unique, and every definition is one that no cloud refuses", () => {
-    expect(new Set(DEFINITIONS.map(({ name }) => name)).size).toBe(DEFINITIONS.length);
-    expect(DEFINITIONS.flatMap(({ name, definition }) => checkDefinition(name, definition))).toEqual([]);
+    const all = [...DEFINITIONS, ...WIDE_DEFINITIONS];
+    expect(new Set(all.map(({ name }) => name)).size).toBe(all.length);
+    expect(all.flatMap(({ name, definition }) => checkDefinition(name, definition))).toEqual([]);
   });
 
-  test.for(DEFINITIONS)("$name", async (one) => {
+  test.for([...DEFINITIONS, ...WIDE_DEFINITIONS])("$name", async (one) => {
     const world = new TestWorld(one);
     const outcome = await outcomeOf({ id: "run-1", definition: one.definition, input: one.input }, world);
     expect(outcome).toMatchObject(one.expected);

@@ -7,8 +7,8 @@ import { stepsOf } from "../../../shared/workflow/definition.ts";
 import { checkLag, checkStream, checkStreamsOf, streamBytes } from "./check-streams.ts";
 import { checkTriggers } from "./check-triggers.ts";
 import { checkFlow } from "./flow-check.ts";
-import { flowDefinition } from "./flow-definition.ts";
-import { checkBounds } from "./flow-estimate.ts";
+import { chunkDefinitions, type FlowWorld, flowDefinition } from "./flow-definition.ts";
+import { checkBounds, wideMaps } from "./flow-estimate.ts";
 import type { AlicloudSettings } from "./shared.ts";
 
 /** https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/configure-environment-variables */
@@ -119,12 +119,15 @@ function checkWorkflow(plan: WorkflowPlan, find: (name: string) => PartPlan | un
   const large = checkBounds(plan, (task) => timeoutOf(task, "task"));
   if (large.length > 0) return large;
   const helper = { arn: "helper", timeout: 60 };
-  const flow = flowDefinition(plan.definition, {
+  const maps = wideMaps(plan.definition, (task) => timeoutOf(task, "task"));
+  const world: FlowWorld = {
     name: "flow",
     function: (part) => ({ arn: part, timeout: timeoutOf(part, "function") }),
     ...{ next: helper, task: () => helper, ask: () => helper },
-  });
-  return checkFlow(flow).map((problem) => ({ ...problem, path: `${plan.name}.${problem.path}` }));
+    wide: { maps, flow: (map) => `flow-${map}`, batches: helper },
+  };
+  const flows = [flowDefinition(plan.definition, world), ...chunkDefinitions(plan.definition, world).values()];
+  return flows.flatMap(checkFlow).map((problem) => ({ ...problem, path: `${plan.name}.${problem.path}` }));
 }
 
 /** https://www.alibabacloud.com/help/en/functioncompute/fc/product-overview/instance-types-and-usage-modes */

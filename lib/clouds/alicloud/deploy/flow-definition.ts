@@ -15,9 +15,12 @@ import {
   type Tries,
   type WaitStep,
 } from "../../../shared/workflow/definition.ts";
+import { CHUNK_ITEM, LARGEST_OUTPUT } from "../env.ts";
 import { conditionOf, expressionOf, fieldOf, hasReferenceInList, type Roots, template } from "./flow-data.ts";
+import { MOST_AT_ONCE, type WideMap } from "./flow-estimate.ts";
 import { ScopeDraft } from "./flow-scope.ts";
-import type { Constructor, FlowCatch, FlowDefinition, FlowRetry, FlowState } from "./flow-states.ts";
+import type { Constructor, FlowCatch, FlowDefinition, FlowRetry, FlowScope, FlowState } from "./flow-states.ts";
+import { apart } from "./flow-wide.ts";
 
 /** A function that a flow calls. */
 export interface FlowFunction {
@@ -37,6 +40,14 @@ export interface FlowWorld {
   readonly task: (part: string) => FlowFunction;
   /** Keeps a callback's token and asks: `handlers/flows/ask.ts`. */
   readonly ask: (kind: "queue" | "function", part: string) => FlowFunction;
+  /** Maps whose items have executions of their own. @default none */
+  readonly wide?: {
+    readonly maps: ReadonlyMap<string, WideMap>;
+    /** The name of the flow that does some items of a map. */
+    readonly flow: (map: string) => string;
+    /** Starts executions of those flows, and is told of their ends: `handlers/flows/batch.ts`. */
+    readonly batches: FlowFunction;
+  };
 }
 
 /**
@@ -56,17 +67,29 @@ export function flowDefinition(definition: Block, world: FlowWorld): FlowDefinit
   return { Type: "StateMachine", Name: world.name, SpecVersion: "v1", ...flow.whole(definition) };
 }
 
+/**
+ * The flows of a definition's wide maps, by the maps' names. An execution gets `{ run, path, batch, chunk, items, known }`
+ * from the function that starts it: what its items read from around is in `known`, and each item has its number.
+ *
+ * @param definition one that is checked
+ */
+export function chunkDefinitions(definition: Block, world: FlowWorld): ReadonlyMap<string, FlowDefinition> {
+  const flows = stepsOf(definition).flatMap((step): readonly (readonly [string, FlowDefinition])[] => {
+    const wide = step.type === "map" ? world.wide?.maps.get(step.name) : undefined;
+    if (step.type !== "map" || !wide) return [];
+    const Name = world.wide!.flow(step.name);
+    const flow = new FlowCompiler({ steps: [step], output: null }, { ...world, name: Name });
+    return [[step.name, { Type: "StateMachine", Name, SpecVersion: "v1", ...flow.chunk(step, wide) }]];
+  });
+  return new Map(flows);
+}
+
 /** A function that takes longer is called asynchronously: nobody holds a connection open that long. Seconds. */
 export const LONGEST_CALL = 300;
 /** https://www.alibabacloud.com/help/en/serverless-workflow/latest/wait-wait */
 export const LONGEST_WAIT = 300;
 /** Waits up to this long are so many states of {@link LONGEST_WAIT}; longer ones are counted by a function. */
 const LONGEST_UNROLLED = 3600;
-/** Of a step's output, in bytes: with what else is handed on, a state has at most 64 KiB. */
-export const LARGEST_OUTPUT = 48 * 1024;
-/** Iterations at once. https://www.alibabacloud.com/help/en/serverless-workflow/latest/inline-mode */
-const MOST_AT_ONCE = 40;
-
 /** What follows the ARN of a function that is called: the code that it has now. */
 export const QUALIFIER = "/LATEST";
 const ALWAYS_ANOTHER = 1000;
@@ -111,7 +134,68 @@ class FlowCompiler {
     this.#names = new Set(this.#stepNames);
   }
 
-  whole(definition: Block) {
+  whole(definition: Block): FlowScope {
+    const roots = new Map<Origin, string>([
+      ["input", "$Context.Execution.Input.input"],
+      ["run", "$Context.Execution.Input.run"],
+    ]);
+    const place = this.#outermost(roots, { text: "", values: [] });
+    return place.scope.finish(this.#scopeBlock(definition, place, (output) => output));
+  }
+
+  /** Does the items that its execution is given, and has the batch told what they came to. */
+  chunk(step: MapStep, { atOnce }: WideMap): FlowScope {
+    const { item } = apart(step);
+    const roots = new Map<Origin, string>([
+      ["input", "$Context.Execution.Input.known"],
+      ["run", "$Context.Execution.Input.run"],
+    ]);
+    const map = "$Context.Execution.Input.path";
+    const place = this.#outermost(roots, { text: "{}/", values: [map] });
+    const field = this.#field("s");
+    const told = place.scope.add({ state: { Type: "Pass", Name: this.#name("end"), End: true }, output: {} });
+    const tell = (name: string, end: Constructor) => {
+      const answer = this.#field("t");
+      return this.#call(place, {
+        name,
+        field: answer,
+        target: this.#world.wide!.batches,
+        input: {
+          input: {
+            verb: "ended",
+            "batch.$": "$Context.Execution.Input.batch",
+            "chunk.$": "$Context.Execution.Input.chunk",
+            ...end,
+          },
+        },
+        tries: HELP_TRIES,
+        next: told,
+        failed: place.fail(answer),
+      });
+    };
+    const inside = this.#inside(item, {
+      ...place,
+      roots: new Map(roots).set(`item:${step.name}`, `$Input.${CHUNK_ITEM}.item`),
+      path: { text: "{}[{}]/", values: [map, `$Input.${CHUNK_ITEM}.index`] },
+    });
+    const each = place.scope.add({
+      state: {
+        Type: "Map",
+        Name: this.#own(step.name),
+        ItemsPath: `$Input.${field}.items`,
+        Processor: inside.scope.finish(inside.start),
+        MaxConcuccency: atOnce,
+        Catch: caught(field, tell(`${step.name}-broken`, { "error.$": `$Input.${field}.error` })),
+        Next: tell(`${step.name}-ended`, { "items.$": `$Input.${field}.items` }),
+      },
+      writes: { [field]: { "items.$": "$Output.Items" } },
+    });
+    const given = { [field]: { "items.$": "$Context.Execution.Input.items" } };
+    return place.scope.finish(this.#pass(place, `${step.name}-items`, given, each));
+  }
+
+  /** Where a failure is the execution's. */
+  #outermost(roots: Roots, path: Place["path"]): Place {
     const scope = new ScopeDraft();
     const failed = this.#name("run-failed");
     scope.add({
@@ -123,17 +207,12 @@ class FlowCompiler {
         End: true,
       },
     });
-    const roots = new Map<Origin, string>([
-      ["input", "$Context.Execution.Input.input"],
-      ["run", "$Context.Execution.Input.run"],
-    ]);
     const fail = (field: string) =>
       scope.add({
         state: { Type: "Pass", Name: this.#name(`failed-${field}`), Next: failed },
         output: { "error.$": `$Input.${field}.error` },
       });
-    const place: Place = { scope, roots, fail, path: { text: "", values: [] } };
-    return scope.finish(this.#scopeBlock(definition, place, (output) => output));
+    return { scope, roots, fail, path };
   }
 
   /** The block of a scope: its output ends the scope. */
@@ -358,6 +437,8 @@ class FlowCompiler {
    * refuses too many of them. Another makes the list of what they came to.
    */
   #map(step: MapStep, field: string, place: Place, next: string): string {
+    const wide = this.#world.wide?.maps.get(step.name);
+    if (wide) return this.#wideMap(step, wide, field, place, next);
     const item = this.#field("i");
     const made = `$Input.${field}.output`;
     const path = {
@@ -401,6 +482,52 @@ class FlowCompiler {
         as: item,
         around: Object.fromEntries(around.map((name) => [`${name}.$`, `$Input.${name}`])),
       });
+    });
+  }
+
+  /**
+   * A function has its items done by executions of their own, and answers as somebody outside does. Whatever ends the
+   * wait otherwise, what still runs is stopped.
+   */
+  #wideMap(step: MapStep, wide: WideMap, field: string, place: Place, next: string): string {
+    const { name, atMost, tolerated, collects } = step;
+    const target = this.#world.wide!.batches;
+    const batch = this.#field("b");
+    const own = { "batch.$": `$Input.${batch}.id` };
+    const known = Object.entries(apart(step).known).map(([slot, mapping]) => fieldOf(slot, mapping, place.roots));
+    return this.#again(step, field, place, next, (failed) => {
+      const stop = this.#call(place, {
+        name: `${name}-stop`,
+        field: this.#field("x"),
+        target,
+        input: { input: { verb: "stop", ...own } },
+        tries: HELP_TRIES,
+        next: failed,
+        failed,
+      });
+      const begin = this.#call(place, {
+        name,
+        field,
+        target,
+        input: {
+          input: {
+            "token.$": "$Context.Current.TaskToken",
+            verb: "begin",
+            ...own,
+            flow: this.#world.wide!.flow(name),
+            of: this.#world.name,
+            "execution.$": "$Context.Execution.Name",
+            "list.$": expressionOf(step.items, place.roots),
+            known: Object.assign({}, ...known) as Constructor,
+            ...{ atMost, tolerated, collects, size: wide.size, chunks: wide.chunks },
+          },
+        },
+        tries: { ...HELP_TRIES, ...(step.timeout !== undefined && { timeout: step.timeout }) },
+        mode: "WaitForCustomCallback",
+        next,
+        failed: stop,
+      });
+      return this.#pass(place, `${name}-batch`, { [batch]: { "id.$": "uuid()" } }, begin);
     });
   }
 
@@ -565,7 +692,8 @@ class FlowCompiler {
           },
         },
         ...(tries.timeout !== undefined && { Timeout: String(Math.ceil(tries.timeout)) }),
-        ...(tries.attempts > 1 && { Retry: [retry(tries)] }),
+        // Whose time is over while it waits for an answer is not asked again.
+        ...(tries.attempts > 1 && { Retry: [retry(tries, isOwn && tries.timeout !== undefined ? CALL_ERRORS : ALL)] }),
         Catch: caught(field, failed),
         Next: went,
       },
@@ -649,14 +777,25 @@ const numberAt = (name: string, expression: string | undefined): Constructor =>
   expression === undefined ? { [name]: 1 } : { [`${name}.$`]: expression };
 
 /** https://www.alibabacloud.com/help/en/serverless-workflow/latest/error-handling */
-const retry = ({ attempts, backoff }: Pick<Tries, "attempts" | "backoff">): FlowRetry => ({
-  Errors: ["FnF.ALL"],
+const retry = ({ attempts, backoff }: Pick<Tries, "attempts" | "backoff">, errors: readonly string[]): FlowRetry => ({
+  Errors: errors,
   Description: "another attempt",
   MaxAttempts: attempts - 1,
   IntervalSeconds: Math.min(DAY, Math.max(1, Math.ceil(backoff.first))),
   BackoffRate: backoff.factor,
   MaxBackoffSeconds: Math.min(DAY, Math.max(1, Math.ceil(backoff.longest))),
 });
+
+const ALL: readonly string[] = ["FnF.ALL"];
+/** What a call fails with, and no wait: `FC.` and the code. https://www.alibabacloud.com/help/en/functioncompute/error-codes */
+const CALL_ERRORS: readonly string[] = [
+  "FC.ResourceThrottled",
+  "FC.ResourceExhausted",
+  "FC.InternalServerError",
+  "FC.HandledInvocationError",
+  "FC.UnhandledInvocationError",
+  "FC.Unknown",
+];
 
 const DAY = 86_400;
 

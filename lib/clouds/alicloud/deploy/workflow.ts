@@ -3,12 +3,13 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import { DEFAULTS } from "../../../parts/defaults.ts";
 import type { Built } from "../../../parts/part.ts";
-import type { FunctionPlan, PartPlan, SchedulePlan, WorkflowPlan } from "../../../parts/plan.ts";
+import type { FunctionPlan, PartPlan, SchedulePlan, TaskPlan, WorkflowPlan } from "../../../parts/plan.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
 import type { NameRule } from "../../../shared/name.ts";
 import { stepsOf } from "../../../shared/workflow/definition.ts";
 import { runtimeFile } from "./code.ts";
-import { type FlowFunction, type FlowWorld, flowDefinition, QUALIFIER } from "./flow-definition.ts";
+import { chunkDefinitions, type FlowFunction, type FlowWorld, flowDefinition, QUALIFIER } from "./flow-definition.ts";
+import { wideMaps } from "./flow-estimate.ts";
 import { type Constructor, type FlowDefinition, flowText, withParameters } from "./flow-states.ts";
 import { type FunctionParts, functionOf, linkOf } from "./function.ts";
 import { ALL_FLOWS, FUNCTION_NAME, functionArn, type Grant, linkGrants, RAM_ACTIONS, role } from "./permissions.ts";
@@ -20,40 +21,55 @@ const KEEPER_SECONDS = 300;
 /**
  * A flow of CloudFlow with a role that may call exactly its functions, and the functions of ours that it needs: one
  * that counts, one for each task, one for each part that is asked, with a table of who waits, and one that ends runs
- * that take too long.
+ * that take too long. A map that is wider than one execution carries has a flow of its own, for some of its items at a
+ * time.
  *
  * @see https://www.alibabacloud.com/help/en/serverless-workflow/latest/process-definition-introduction
  */
 export function workflow(site: Site, scope: Scope, plan: WorkflowPlan): Built {
   const name = scope.physicalName(FLOW_NAME);
-  const helpers = helpersOf(site, scope, plan, name);
+  const maps = wideMaps(plan.definition, (task) => (scope.plan(task) as TaskPlan).timeout);
+  const chunkFlow = (map: string) => scope.physicalName(FLOW_NAME, plan.name, `${map}-items`);
+  const helpers = helpersOf(site, scope, plan, { flow: name, chunks: [...maps.keys()].map(chunkFlow) });
   const world: FlowWorld = {
     name,
     function: (part) => functionTarget(scope, part),
     next: helpers.next.target,
     task: (part) => helpers.tasks.get(part)!.target,
     ask: (kind, part) => helpers.asked.get(askedKey(kind, part))!.target,
+    ...(helpers.batches && { wide: { maps, flow: chunkFlow, batches: helpers.batches.target } }),
   };
   const flow = flowDefinition(plan.definition, world);
-  const called = functionsOf(flow);
+  const chunks = [...chunkDefinitions(plan.definition, world)];
+  const called = [...new Set([flow, ...chunks.map(([, one]) => one)].flatMap(functionsOf))];
   const arns = pulumi.all(Object.fromEntries(called.map((one) => [one, functionArn(site, one)])));
   const grant: Grant = { actions: ["fc:InvokeFunction"], resources: called.map((one) => functionArn(site, one)) };
   const own = role(site, scope, "role", "fnf.aliyuncs.com", [grant]);
-  const made = site.make(
-    alicloud.fnf.Flow,
-    scope.name,
-    {
-      name,
-      type: "FDL",
-      description: `${plan.name} of ${pulumi.getProject()}/${pulumi.getStack()}`,
-      definition: arns.apply((known) => flowText(withArns(flow, known))),
-      roleArn: own.arn,
-    },
-    { ...scope.options, dependsOn: [own.attachment] },
+  const make = (logical: string, what: string, definition: FlowDefinition) =>
+    site.make(
+      alicloud.fnf.Flow,
+      logical,
+      {
+        name: definition.Name,
+        type: "FDL",
+        description: `${what} of ${pulumi.getProject()}/${pulumi.getStack()}`,
+        definition: arns.apply((known) => flowText(withArns(definition, known))),
+        roleArn: own.arn,
+      },
+      { ...scope.options, dependsOn: [own.attachment] },
+    );
+  const made = make(scope.name, plan.name, flow);
+  const parts = chunks.map(
+    ([map, one]) =>
+      [`${map}-items`, make(`${scope.name}-${map}-items`, `items of ${map} in ${plan.name}`, one)] as const,
   );
   const used = helpers.all.filter(({ target, isKeeper }) => isKeeper || called.includes(target.arn));
   const built = used.map(({ id, build }) => [id, build()] as const);
-  const address = addressOf(site, plan, made.name, helpers.table?.tableName);
+  const address = addressOf(site, plan, {
+    flow: made.name,
+    chunks: parts.map(([, { name }]) => name),
+    table: helpers.table?.tableName,
+  });
   return {
     id: made.name,
     address,
@@ -61,6 +77,7 @@ export function workflow(site: Site, scope: Scope, plan: WorkflowPlan): Built {
       flow: made,
       role: own.role,
       policy: own.policy,
+      ...Object.fromEntries(parts),
       ...(helpers.table && { table: helpers.table }),
       ...Object.fromEntries(
         built.flatMap(([id, { resources }]) =>
@@ -71,12 +88,18 @@ export function workflow(site: Site, scope: Scope, plan: WorkflowPlan): Built {
   };
 }
 
+/** What a workflow is made of, by the names that are known of it. */
+interface FlowNames {
+  readonly flow: pulumi.Input<string>;
+  /** The flows that do items of its maps. */
+  readonly chunks: readonly pulumi.Input<string>[];
+}
+
 /** Where a workflow lies, for those who start, control and answer it, and for its own functions. */
 const addressOf = (
   site: Site,
   plan: WorkflowPlan,
-  flow: pulumi.Input<string>,
-  table: pulumi.Input<string> | undefined,
+  { flow, chunks, table }: FlowNames & { readonly table: pulumi.Input<string> | undefined },
 ): Built["address"] => ({
   flow: pulumi.output(flow),
   region: pulumi.output(site.region),
@@ -86,6 +109,7 @@ const addressOf = (
       .map(({ name }) => name)
       .join(","),
   ),
+  ...(chunks.length > 0 && { chunks: pulumi.all([...chunks]).apply((names) => names.join(",")) }),
   ...(table !== undefined && { table: pulumi.output(table), instance: site.tables }),
 });
 
@@ -124,12 +148,13 @@ interface Helper {
 const askedKey = (kind: string, part: string): string => `${kind} ${part}`;
 
 /** The functions of ours that a workflow may need; those that nothing calls are not built. */
-function helpersOf(site: Site, scope: Scope, plan: WorkflowPlan, flow: string) {
+function helpersOf(site: Site, scope: Scope, plan: WorkflowPlan, names: FlowNames) {
   const steps = stepsOf(plan.definition);
   const tasks = [...new Set(steps.flatMap((step) => (step.type === "task" ? [step.task] : [])))];
   const asks = steps.flatMap((step) => (step.type === "callback" ? [step.ask] : []));
   const asked = [...new Map(asks.map((ask) => [askedKey(ask.kind, ask.name), ask] as const)).values()];
-  const table = asked.length > 0 ? tableOf(site, scope) : undefined;
+  const isWide = names.chunks.length > 0;
+  const table = asked.length > 0 || isWide ? tableOf(site, scope) : undefined;
   const helper = (id: string, handler: string, parts: () => HelperParts, isKeeper = false): Helper => {
     const target = { arn: scope.physicalName(FUNCTION_NAME, plan.name, id), timeout: HELPER_SECONDS };
     return {
@@ -141,7 +166,7 @@ function helpersOf(site: Site, scope: Scope, plan: WorkflowPlan, flow: string) {
   };
   const own = (): pulumi.Output<LinkAddress> =>
     pulumi
-      .all(addressOf(site, plan, flow, table?.tableName))
+      .all(addressOf(site, plan, { ...names, table: table?.tableName }))
       .apply((fields): LinkAddress => ({ ...fields, kind: "workflow", part: plan.name }));
   const next = helper("next", "flows/next", () => ({ links: {}, grants: [] }));
   const keep = helper(
@@ -149,10 +174,17 @@ function helpersOf(site: Site, scope: Scope, plan: WorkflowPlan, flow: string) {
     "flows/keep",
     () => ({
       links: { runs: { port: runtimeFile("flow-keeper"), address: own() } },
-      grants: [{ actions: ["fnf:ListExecutions", "fnf:StopExecution"], resources: ALL_FLOWS }],
+      grants: [
+        { actions: KEEPER_ACTIONS, resources: ALL_FLOWS },
+        ...(isWide ? batchGrants(site, table!.tableName, BATCH_KEEPER_ACTIONS) : []),
+      ],
     }),
     true,
   );
+  const batches = helper("batch", "flows/batch", () => ({
+    links: { batches: { port: runtimeFile("batches"), address: own() } },
+    grants: batchGrants(site, table!.tableName, BATCH_ACTIONS),
+  }));
   const ofTasks = tasks.map((part, index) => {
     const link = { part, actions: ["task.submit", "task.read", "task.control"] } as const;
     return [
@@ -181,7 +213,8 @@ function helpersOf(site: Site, scope: Scope, plan: WorkflowPlan, flow: string) {
     next,
     tasks: new Map(ofTasks),
     asked: new Map(ofAsked),
-    all: [next, ...ofTasks.map(([, one]) => one), ...ofAsked.map(([, one]) => one), keep],
+    ...(isWide && { batches }),
+    all: [next, batches, ...ofTasks.map(([, one]) => one), ...ofAsked.map(([, one]) => one), keep],
   };
 }
 
@@ -190,6 +223,31 @@ const answerGrants = (site: Site, table: pulumi.Input<string>): readonly Grant[]
   { actions: RAM_ACTIONS["workflow.answer"].filter((verb) => verb.startsWith("fnf:")), resources: ALL_FLOWS },
   {
     actions: RAM_ACTIONS["workflow.answer"].filter((verb) => verb.startsWith("ots:")),
+    resources: [site.arn("ots", pulumi.interpolate`instance/${site.tables}/table/${table}`)],
+  },
+];
+
+/** What ends runs that take too long. */
+export const KEEPER_ACTIONS = ["fnf:ListExecutions", "fnf:StopExecution"] as const;
+
+/** What does maps whose items have executions of their own. */
+export const BATCH_ACTIONS = [
+  "fnf:StartExecution",
+  "fnf:DescribeExecution",
+  "fnf:StopExecution",
+  "fnf:ReportTaskSucceeded",
+  "ots:GetRow",
+  "ots:GetRange",
+  "ots:PutRow",
+] as const;
+
+/** What goes on with such maps, and forgets those that are over. */
+export const BATCH_KEEPER_ACTIONS = [...BATCH_ACTIONS, "ots:DeleteRow"] as const;
+
+const batchGrants = (site: Site, table: pulumi.Input<string>, actions: readonly string[]): readonly Grant[] => [
+  { actions: actions.filter((verb) => verb.startsWith("fnf:")), resources: ALL_FLOWS },
+  {
+    actions: actions.filter((verb) => verb.startsWith("ots:")),
     resources: [site.arn("ots", pulumi.interpolate`instance/${site.tables}/table/${table}`)],
   },
 ];

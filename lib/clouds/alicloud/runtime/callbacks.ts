@@ -22,7 +22,7 @@ export async function callbacksOf(
   address: LinkAddress,
   world: AlicloudWorld,
 ): Promise<CallbackKeeper & WorkflowAnswerer> {
-  const table = await tablestorePort(tableAddress(address), world);
+  const table = await rowsOf(address, world);
   const flows = new Flows(address, world);
   const change = (callback: string, with_: (now: Waiting) => Waiting) => changed(table, callback, with_, world);
   return {
@@ -44,6 +44,10 @@ export async function callbacksOf(
 
 /** The workflow's callbacks as the function that asks has them. */
 export const port = callbacksOf;
+
+/** The workflow's own table: who waits, and batches of items. */
+export const rowsOf = (address: LinkAddress, world: AlicloudWorld): Promise<TableReader & TableWriter> =>
+  tablestorePort(tableAddress(address), world);
 
 const tableAddress = (address: LinkAddress): LinkAddress => ({
   kind: "table",

@@ -1,9 +1,11 @@
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import type { LateRuns } from "../../../runtime/workflows/links.ts";
 import type { AlicloudWorld } from "./account.ts";
-import { Flows } from "./flows.ts";
+import { batchesOf } from "./batches.ts";
+import { stopChunks } from "./chunks.ts";
+import { chunkFlows, Flows } from "./flows.ts";
 
-/** The executions of a flow that began too long ago. */
+/** The executions of a flow that began too long ago, and batches of items that nobody goes on with. */
 export function port(address: LinkAddress, world: AlicloudWorld): LateRuns {
   const flows = new Flows(address, world);
   return {
@@ -12,11 +14,17 @@ export function port(address: LinkAddress, world: AlicloudWorld): LateRuns {
       let stopped = 0;
       for (let next: string | undefined = ""; next !== undefined; ) {
         const page = await flows.list({ status: "Running", before, limit: 99, ...(next && { next }) });
-        for (const { Name } of page.executions) await flows.stop(Name, "timed-out", "longer than the workflow allows");
+        for (const { Name } of page.executions) {
+          await flows.stop(Name, "timed-out", "longer than the workflow allows");
+          await stopChunks(chunkFlows(address, world), Name.replace(/^_/, ""));
+        }
         stopped += page.executions.length;
         next = page.next;
       }
       return stopped;
+    },
+    async lookAfterBatches() {
+      return address.chunks === undefined ? 0 : (await batchesOf(address, world)).lookAfter();
     },
   };
 }

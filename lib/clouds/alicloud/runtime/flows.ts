@@ -141,6 +141,13 @@ export class Flows {
   }
 }
 
+/** The flows that do items of a workflow's maps. */
+export const chunkFlows = (address: LinkAddress, world: AlicloudWorld): readonly Flows[] =>
+  (address.chunks ?? "")
+    .split(",")
+    .filter((flow) => flow !== "")
+    .map((flow) => new Flows({ ...address, flow }, world));
+
 /** https://api.aliyun.com/document/fnf/2019-03-15/ListExecutions */
 const MOST_EXECUTIONS = 99;
 

@@ -1,4 +1,4 @@
-import { MillraceError } from "../../../runtime/errors.ts";
+import { type ErrorKind, MillraceError } from "../../../runtime/errors.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { type HttpAnswer, type HttpRequest, send, textOf } from "./http.ts";
 import { signOpenApi } from "./signature.ts";
@@ -22,8 +22,16 @@ export const callOpenApi = (call: OpenApiCall, world: AlicloudWorld): Promise<Ht
 /** The error an answer tells of. */
 export async function openApiError(answer: HttpAnswer, what: string): Promise<MillraceError> {
   const { code, message } = readError(await textOf(answer));
-  const kind = answer.status === 404 ? "not-found" : answer.status === 403 ? "refused" : "failed";
-  return new MillraceError(kind, `${what}: ${answer.status}${code && ` ${code}`}${message && `: ${message}`}`);
+  return new MillraceError(
+    kindOf(answer.status, code),
+    `${what}: ${answer.status}${code && ` ${code}`}${message && `: ${message}`}`,
+  );
+}
+
+function kindOf(status: number, code: string): ErrorKind {
+  // Its status is 400, as that of what is wrong with a request.
+  if (code.startsWith("Throttling")) return "unavailable";
+  return status === 404 ? "not-found" : status === 403 ? "refused" : "failed";
 }
 
 function readError(text: string): { readonly code: string; readonly message: string } {

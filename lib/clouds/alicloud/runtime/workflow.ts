@@ -13,7 +13,8 @@ import {
 } from "../../../runtime/workflows/run.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { callbacksOf } from "./callbacks.ts";
-import { type Execution, type ExecutionEvent, Flows } from "./flows.ts";
+import { executionName, stopChunks } from "./chunks.ts";
+import { chunkFlows, type Execution, type ExecutionEvent, Flows } from "./flows.ts";
 
 /** A workflow on CloudFlow. */
 export const port = (address: LinkAddress, world: AlicloudWorld): CloudFlow => new CloudFlow(address, world);
@@ -81,7 +82,7 @@ export class CloudFlow implements WorkflowStarter, WorkflowController, WorkflowA
     const { executions, next } = await this.#flows.list({
       limit,
       ...(only !== undefined && { status: only }),
-      ...(prefix !== undefined && { prefix: prefixOf(prefix) }),
+      ...(prefix !== undefined && { prefix: executionName(prefix) }),
       ...(after !== undefined && { after }),
       ...(before !== undefined && { before }),
       ...(cursor !== undefined && { next: cursor }),
@@ -93,12 +94,14 @@ export class CloudFlow implements WorkflowStarter, WorkflowController, WorkflowA
     };
   }
 
-  /** Functions that run go on to their ends; the flow does not wait for them. */
+  /** Functions that run go on to their ends; the flow does not wait for them. Executions of its items are stopped too. */
   async stop(id: string): Promise<WorkflowRun> {
     const name = nameOf(id);
     const run = await this.#known(id);
     if (isOver(run.status)) return run;
     await this.#flows.stop(name, "stopped", "somebody asked for it");
+    // After the run itself: whatever is started from now on finds that nobody waits.
+    await stopChunks(chunkFlows(this.#address, this.#world), id);
     return this.#known(id);
   }
 
@@ -172,7 +175,6 @@ const STATUSES: Readonly<Partial<Record<WorkflowStatus, Execution["Status"]>>> =
   succeeded: "Succeeded",
 };
 
-/** Names of executions begin with a letter or `_`; ids of runs with a letter or a digit. */
 function nameOf(id: string): string {
   if (!RUN_ID.test(id)) {
     throw new MillraceError(
@@ -180,10 +182,8 @@ function nameOf(id: string): string {
       `id: got ${JSON.stringify(id)}, allowed: letters, digits, - and _, a letter or digit first, at most 64`,
     );
   }
-  return prefixOf(id);
+  return executionName(id);
 }
-
-const prefixOf = (id: string): string => (/^\d/.test(id) ? `_${id}` : id);
 
 const inputOf = ({ Input }: Execution): unknown =>
   (jsonOf(Input) as { readonly input?: unknown } | undefined)?.input ?? null;

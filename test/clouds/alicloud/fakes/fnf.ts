@@ -32,19 +32,25 @@ interface Token {
 export class FakeFnf {
   readonly server = new FakeServer((request) => this.#answer(request));
   readonly executions: FakeExecution[] = [];
-  readonly #flow: FlowDefinition;
+  readonly #flows: ReadonlyMap<string, FlowDefinition>;
   readonly #services: Omit<FlowServices, "reported" | "record">;
   readonly #tokens = new Map<string, Token>();
   readonly #ended: Promise<void>[] = [];
+  readonly #stops = new Map<FakeExecution, () => void>();
 
-  constructor(flow: FlowDefinition, services: Omit<FlowServices, "reported" | "record">) {
-    this.#flow = flow;
+  /** @param flow one, or several */
+  constructor(flow: FlowDefinition | readonly FlowDefinition[], services: Omit<FlowServices, "reported" | "record">) {
+    this.#flows = new Map([flow].flat().map((one: FlowDefinition) => [one.Name, one] as const));
     this.#services = services;
   }
 
   /** Resolves when all that was started is over. */
   async over(): Promise<void> {
-    await Promise.all(this.#ended);
+    // One may start others.
+    for (let known = -1; known < this.#ended.length; ) {
+      known = this.#ended.length;
+      await Promise.all(this.#ended);
+    }
   }
 
   #answer(request: FakeRequest): FakeAnswer {
@@ -62,11 +68,12 @@ export class FakeFnf {
 
   #do(action: string, form: Form): FakeAnswer {
     if (action === "ReportTaskSucceeded") return this.#report(form);
-    if (form.FlowName !== this.#flow.Name) return openApiError(404, "FlowNotExists");
-    const found = this.executions.find(({ Name }) => Name === form.ExecutionName);
+    const flow = this.#flows.get(form.FlowName ?? "");
+    if (!flow) return openApiError(404, "FlowNotExists");
+    const found = this.executions.find(({ FlowName, Name }) => FlowName === flow.Name && Name === form.ExecutionName);
     switch (action) {
       case "StartExecution":
-        return this.#start(form, found);
+        return this.#start(form, flow, found);
       case "ListExecutions":
         return this.#list(form);
     }
@@ -81,38 +88,42 @@ export class FakeFnf {
         if (found.Status !== "Running") return openApiError(400, "ExecutionAlreadyStopped");
         found.Status = "Stopped";
         found.StoppedTime = this.#now();
+        this.#stops.get(found)?.();
         return ok({ Status: "Stopped" });
       default:
         return openApiError(400, "InvalidAction");
     }
   }
 
-  #start(form: Form, found: FakeExecution | undefined): FakeAnswer {
+  #start(form: Form, flow: FlowDefinition, found: FakeExecution | undefined): FakeAnswer {
     if (found)
       return found.Status === "Running"
         ? ok({ ...found, Events: undefined })
         : openApiError(400, "ExecutionAlreadyExists");
     const name = form.ExecutionName ?? "";
     if (!/^[A-Za-z_][A-Za-z0-9_-]{0,127}$/.test(name)) return openApiError(400, "InvalidArgument");
+    if (Buffer.byteLength(form.Input ?? "") > 64 * 1024) return openApiError(400, "InvalidArgument");
     const times = { StartedTime: this.#now(), StoppedTime: "" };
     const execution: FakeExecution = {
-      ...{ FlowName: this.#flow.Name, Name: name, Status: "Running", Input: form.Input ?? "{}", Output: "" },
+      ...{ FlowName: flow.Name, Name: name, Status: "Running", Input: form.Input ?? "{}", Output: "" },
       ...times,
       Events: [],
     };
     this.executions.unshift(execution);
-    this.#ended.push(this.#run(execution));
+    this.#ended.push(this.#run(execution, flow));
     const { Input: _, Output: __, Events: ___, ...answered } = execution;
     return ok(answered);
   }
 
-  async #run(execution: FakeExecution): Promise<void> {
-    const { Name, Input, Events } = execution;
+  async #run(execution: FakeExecution, flow: FlowDefinition): Promise<void> {
+    const { FlowName, Name, Input, Events } = execution;
     const services: FlowServices = {
       ...this.#services,
-      reported: (token) => this.#token(`${Name}/${token}`).promise,
+      reported: (token) =>
+        Promise.race([this.#token(`${FlowName}/${Name}/${token}`).promise, this.#stopped(execution)]),
       invoke: (arn, body, mode) => {
-        const own = withRun(body, Name);
+        if (execution.Status !== "Running") throw new Stopped();
+        const own = withRun(body, `${FlowName}/${Name}`);
         // A token is there before the function is called: its answer may come before the call's.
         const { token } = (own.input ?? {}) as { readonly token?: string };
         if (token !== undefined) this.#token(token);
@@ -121,20 +132,36 @@ export class FakeFnf {
       record: (Type, StepName, detail) =>
         void Events.push({
           ...{ EventId: Events.length + 1, StepName, Type, Time: this.#now() },
-          EventDetail: JSON.stringify(detail),
+          // Written down when it is asked for, which of thousands of items it never is.
+          get EventDetail() {
+            return JSON.stringify(detail);
+          },
         }),
     };
-    const end = await runFlow(this.#flow, { name: Name, input: JSON.parse(Input) as Form }, services);
-    if (execution.Status !== "Running") return;
+    const end = await runFlow(flow, { name: Name, input: JSON.parse(Input) as Form }, services).catch(
+      (error: unknown) => {
+        if (error instanceof Stopped) return undefined;
+        throw error;
+      },
+    );
+    if (!end || execution.Status !== "Running") return;
     execution.Status = end.status;
     execution.StoppedTime = this.#now();
     // What a failed execution has for an output no page says: here it has none.
     execution.Output = end.status === "Succeeded" ? JSON.stringify(end.output) : "";
   }
 
-  #list({ Status, ExecutionNamePrefix = "", StartedTimeEnd, StartedTimeBegin, Limit, NextToken }: Form): FakeAnswer {
+  #list({
+    FlowName,
+    Status,
+    ExecutionNamePrefix = "",
+    StartedTimeEnd,
+    StartedTimeBegin,
+    Limit,
+    NextToken,
+  }: Form): FakeAnswer {
     const chosen = this.executions
-      .filter(({ Name }) => Name.startsWith(ExecutionNamePrefix))
+      .filter((one) => one.FlowName === FlowName && one.Name.startsWith(ExecutionNamePrefix))
       .filter((one) => Status === undefined || one.Status === Status)
       .filter(({ StartedTime }) => StartedTimeEnd === undefined || StartedTime < StartedTimeEnd)
       .filter(({ StartedTime }) => StartedTimeBegin === undefined || StartedTime >= StartedTimeBegin)
@@ -148,6 +175,18 @@ export class FakeFnf {
     found.isReported = true;
     found.resolve(JSON.parse(Output) as Form);
     return ok({});
+  }
+
+  /** Rejects when the execution is stopped. */
+  #stopped(execution: FakeExecution): Promise<never> {
+    return new Promise((_, reject) => {
+      if (execution.Status !== "Running") reject(new Stopped());
+      const others = this.#stops.get(execution);
+      this.#stops.set(execution, () => {
+        others?.();
+        reject(new Stopped());
+      });
+    });
   }
 
   #token(name: string): Token {
@@ -164,6 +203,9 @@ export class FakeFnf {
 
   #now = (): string => new Date(this.server.now()).toISOString();
 }
+
+/** The execution was stopped: nothing more is called. */
+class Stopped extends Error {}
 
 /** Tokens are the service's own: of which execution they are is told apart. */
 function withRun(body: Readonly<Record<string, unknown>>, name: string): Readonly<Record<string, unknown>> {

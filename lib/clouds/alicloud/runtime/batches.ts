@@ -1,0 +1,395 @@
+import type { LinkAddress } from "../../../runtime/deployment.ts";
+import { type ErrorRecord, MillraceError, toErrorRecord } from "../../../runtime/errors.ts";
+import type { Row, TableReader, TableWriter } from "../../../runtime/ports.ts";
+import type { BatchStart, ChunkEnd, ItemAnswer, ItemBatches } from "../../../runtime/workflows/links.ts";
+import { mapItems } from "../../../runtime/workflows/map-items.ts";
+import type { StepAnswer } from "../../../runtime/workflows/step-call.ts";
+import { CHUNK_ITEM, LARGEST_OUTPUT, MOST_STATE } from "../env.ts";
+import type { AlicloudWorld } from "./account.ts";
+import { rowsOf } from "./callbacks.ts";
+import { chunkName, isUnderWay, stopQuietly } from "./chunks.ts";
+import { Flows } from "./flows.ts";
+
+/**
+ * Maps whose items have executions of their own, in the workflow's table. Everything is said by rows that are written
+ * once, or only where nobody came between: whoever is killed at any point is followed by somebody who goes on.
+ */
+export async function batchesOf(address: LinkAddress, world: AlicloudWorld): Promise<Batches> {
+  return new Batches(await rowsOf(address, world), (flow) => new Flows({ ...address, flow }, world), world);
+}
+
+/** The batches as the function has them that flows call. */
+export const port: (address: LinkAddress, world: AlicloudWorld) => Promise<ItemBatches> = batchesOf;
+
+/** Changes as the batch goes on. */
+interface Batch extends Pick<BatchStart, "flow" | "of" | "execution" | "tolerated" | "collects"> {
+  readonly run: string;
+  readonly path: string;
+  readonly token: string;
+  /** The first item of each execution, and the number of items. */
+  readonly bounds: readonly number[];
+  /** Executions at once. */
+  readonly atOnce: number;
+  /** Executions that were started. */
+  readonly begun: number;
+  readonly answer?: StepAnswer;
+}
+
+/** What never changes of it. */
+interface Given {
+  readonly items: readonly unknown[];
+  readonly known: Readonly<Record<string, unknown>>;
+}
+
+/** What one execution came to, without the outputs. */
+interface End {
+  readonly succeeded: number;
+  readonly failed: number;
+  /** Of the first item that failed. */
+  readonly error?: ErrorRecord;
+  /** What the execution failed with as a whole. */
+  readonly broken?: ErrorRecord;
+}
+
+/** A batch that somebody has to look after. */
+interface Open {
+  /** Milliseconds since 1970. */
+  readonly since: number;
+  /** Since when who waited knows, and by which token. */
+  readonly over?: number;
+  readonly told?: string;
+}
+
+const OPEN = "$batches";
+const partitionOf = (batch: string): string => `$batch/${batch}`;
+const sortOf = (kind: "end" | "output", chunk: number): string => `${kind}/${String(chunk).padStart(6, "0")}`;
+
+/** How long it is known that a batch is over: a call that comes twice comes by then. Milliseconds. */
+const MEMORY = 86_400_000;
+
+export class Batches implements ItemBatches {
+  readonly #table: TableReader & TableWriter;
+  readonly #flows: (flow: string) => Flows;
+  readonly #world: AlicloudWorld;
+
+  constructor(table: TableReader & TableWriter, flows: (flow: string) => Flows, world: AlicloudWorld) {
+    this.#table = table;
+    this.#flows = flows;
+    this.#world = world;
+  }
+
+  async begin(
+    start: BatchStart,
+    token: string,
+    { run, path }: { readonly run: string; readonly path: string },
+  ): Promise<void> {
+    const { batch, flow, of, execution, known, collects } = start;
+    const given = givenOf(start);
+    if ("error" in given) return this.#flows(of).report(token, JSON.stringify({ status: "failed", ...given }));
+    const first: Batch = {
+      ...{ flow, of, execution, run, path, token, collects, begun: 0, bounds: given.bounds },
+      ...{ tolerated: Number(start.tolerated), atOnce: Number(start.chunks) },
+    };
+    await this.#once(OPEN, batch, { since: this.#world.clock.now() } satisfies Open);
+    await this.#once(partitionOf(batch), "given", { items: given.items, known } satisfies Given);
+    // A call that comes again may have another token, and waits for that one.
+    if (!(await this.#once(partitionOf(batch), "batch", first))) await this.#change(batch, { token });
+    await this.#goOn(batch);
+  }
+
+  async ended(batch: string, chunk: number, end: ChunkEnd): Promise<void> {
+    const head = await this.#head(batch);
+    // What is told after the batch is forgotten is of no use to anybody.
+    if (!head) return;
+    if ("items" in end && head.value.collects) {
+      await this.#once(partitionOf(batch), sortOf("output", chunk), end.items.map(outputOf));
+    }
+    await this.#once(partitionOf(batch), sortOf("end", chunk), "items" in end ? endOf(end.items) : brokenBy(end.error));
+    await this.#goOn(batch);
+  }
+
+  async stop(batch: string): Promise<void> {
+    const head = await this.#head(batch);
+    if (!head) return;
+    await this.#answered(batch, failure({ kind: "stopped", message: "nobody waits for it any more" }));
+    await this.#tell(batch);
+  }
+
+  /** Goes on with what nobody was told of. How many batches are under way. */
+  async lookAfter(): Promise<number> {
+    let open = 0;
+    for (let after: string | undefined = ""; after !== undefined; ) {
+      const page: { readonly rows: readonly Row<Open>[]; readonly next?: string } = await this.#table.query<Open>(
+        OPEN,
+        after === "" ? {} : { after },
+      );
+      for (const { sort: batch, value } of page.rows) {
+        if (this.#isForgotten(value)) await this.#forget(batch);
+        else if (value.over === undefined) {
+          await this.#lookAt(batch, value);
+          open += 1;
+        }
+      }
+      after = page.next;
+    }
+    return open;
+  }
+
+  async #lookAt(batch: string, { since }: Open): Promise<void> {
+    const head = await this.#head(batch);
+    if (!head) {
+      // It was about to begin when it was killed: it begins again, or never.
+      if (this.#world.clock.now() - since > MEMORY) await this.#forget(batch);
+      return;
+    }
+    if (!head.value.answer) {
+      const ended = await this.#ends(batch);
+      for (let chunk = 0; chunk < head.value.begun; chunk += 1) {
+        if (!ended.has(chunk)) await this.#lookAtChunk(batch, head.value, chunk);
+      }
+      if (!(await this.#isAwaited(head.value))) return this.stop(batch);
+    }
+    await this.#goOn(batch);
+  }
+
+  async #lookAtChunk(batch: string, head: Batch, chunk: number): Promise<void> {
+    const name = chunkName(head.run, batch, chunk);
+    const found = await this.#flows(head.flow).describe(name);
+    if (!found) return this.#start(batch, head, [chunk]);
+    if (isUnderWay(found)) return;
+    // An execution tells of its end before it is over: this one never will.
+    const message = `${name} is ${found.Status}, and has not told how its items went`;
+    await this.#once(partitionOf(batch), sortOf("end", chunk), brokenBy({ kind: "unavailable", message }));
+  }
+
+  /** Starts what may start, answers once all is over; whoever does the same beside it does no harm. */
+  async #goOn(batch: string): Promise<void> {
+    let started = 0;
+    for (;;) {
+      const head = await this.#head(batch);
+      if (!head) return;
+      const { answer, begun, bounds, atOnce } = head.value;
+      if (answer) return this.#tell(batch, started);
+      const ends = await this.#ends(batch);
+      const outcome = await this.#outcome(batch, head.value, ends);
+      const due = Math.max(begun, Math.min(bounds.length - 1, ends.size + atOnce));
+      if (!outcome && due === begun) return;
+      if (!outcome) {
+        // Before it is written down that they were started: a name is started once, however often that is asked for.
+        await this.#start(batch, head.value, range(begun, due));
+        started = Math.max(started, due);
+      }
+      const next: Batch = { ...head.value, ...(outcome ? { answer: outcome } : { begun: due }) };
+      if (!(await this.#put(batch, next, head.version))) continue;
+      if (outcome) return this.#tell(batch, started);
+      // Somebody may have ended the run before these were there to be stopped.
+      if (!(await this.#isAwaited(next))) return this.stop(batch);
+    }
+  }
+
+  async #start(batch: string, { flow, run, path, bounds }: Batch, chunks: readonly number[]): Promise<void> {
+    const given = await this.#table.get<Given>(partitionOf(batch), "given");
+    const { items, known } = given!.value;
+    for (const chunk of chunks) {
+      const own = range(bounds[chunk]!, bounds[chunk + 1]!).map((index) => itemOf(items[index], index));
+      const input = JSON.stringify({ run, path, batch, chunk, items: own, known });
+      await this.#flows(flow).start(chunkName(run, batch, chunk), input);
+    }
+  }
+
+  /** What the batch comes to, once that is known. */
+  async #outcome(
+    batch: string,
+    { bounds, tolerated, collects }: Batch,
+    ends: ReadonlyMap<number, End>,
+  ): Promise<StepAnswer | undefined> {
+    const all = [...ends].sort(([one], [other]) => one - other).map(([, end]) => end);
+    const broken = all.find((end) => end.broken)?.broken;
+    if (broken) return failure(broken);
+    const failed = all.reduce((sum, end) => sum + end.failed, 0);
+    if (failed > tolerated) return failure(all.find((end) => end.error)!.error!);
+    const chunks = bounds.length - 1;
+    if (all.length < chunks) return undefined;
+    if (!collects) return { status: "succeeded", output: { succeeded: bounds.at(-1)! - failed, failed } };
+    const outputs = await this.#outputs(batch);
+    const bytes = Buffer.byteLength(JSON.stringify(outputs));
+    if (bytes <= LARGEST_OUTPUT) return { status: "succeeded", output: outputs };
+    const message = `the outputs of the map have ${bytes} bytes, and a workflow carries at most ${LARGEST_OUTPUT}: put them into a bucket and answer their keys`;
+    return failure({ kind: "refused", message });
+  }
+
+  /**
+   * Tells who waits, once it is written down what; and stops what is of no use any more.
+   *
+   * @param started executions that may have been started meanwhile
+   */
+  async #tell(batch: string, started = 0): Promise<void> {
+    const [head, open] = await Promise.all([this.#head(batch), this.#table.get<Open>(OPEN, batch)]);
+    if (!head?.value.answer || !open) return;
+    const { answer, begun, flow, of, token, run } = head.value;
+    const isKnown = open.value.told === token;
+    if (isKnown && started === 0) return;
+    if (answer.status === "failed") {
+      const ended = await this.#ends(batch);
+      const names = range(0, Math.max(begun, started))
+        .filter((chunk) => !ended.has(chunk))
+        .map((chunk) => chunkName(run, batch, chunk));
+      await stopQuietly(this.#flows(flow), names);
+    }
+    if (isKnown) return;
+    try {
+      await this.#flows(of).report(token, JSON.stringify(answer));
+    } catch (error) {
+      // Nobody waits for the token: it was told before, or its execution is over.
+      if (toErrorRecord(error).kind !== "failed") throw error;
+    }
+    await this.#table.put(OPEN, batch, { ...open.value, over: this.#world.clock.now(), told: token } satisfies Open);
+  }
+
+  /** Whether the execution that waits is under way. */
+  async #isAwaited({ of, execution }: Batch): Promise<boolean> {
+    const found = await this.#flows(of).describe(execution);
+    return found !== undefined && isUnderWay(found);
+  }
+
+  async #ends(batch: string): Promise<ReadonlyMap<number, End>> {
+    const rows = await this.#all<End>(partitionOf(batch), "end/");
+    return new Map(rows.map(({ sort, value }) => [Number(sort.slice("end/".length)), value] as const));
+  }
+
+  /** In the items' order. */
+  async #outputs(batch: string): Promise<readonly unknown[]> {
+    const rows = await this.#all<readonly unknown[]>(partitionOf(batch), "output/");
+    return rows.flatMap(({ value }) => value);
+  }
+
+  async #all<Value>(partition: string, prefix: string): Promise<readonly Row<Value>[]> {
+    const rows: Row<Value>[] = [];
+    for (let after: string | undefined = ""; after !== undefined; ) {
+      const page: { readonly rows: readonly Row<Value>[]; readonly next?: string } = await this.#table.query<Value>(
+        partition,
+        { prefix, ...(after !== "" && { after }) },
+      );
+      rows.push(...page.rows);
+      after = page.next;
+    }
+    return rows;
+  }
+
+  #head(batch: string): Promise<Row<Batch> | undefined> {
+    return this.#table.get<Batch>(partitionOf(batch), "batch");
+  }
+
+  /** Gives it an answer, unless it has one. */
+  async #answered(batch: string, answer: StepAnswer): Promise<void> {
+    for (;;) {
+      const head = await this.#head(batch);
+      if (!head || head.value.answer || (await this.#put(batch, { ...head.value, answer }, head.version))) return;
+    }
+  }
+
+  async #change(batch: string, change: Pick<Batch, "token">): Promise<void> {
+    for (;;) {
+      const head = await this.#head(batch);
+      if (!head || (await this.#put(batch, { ...head.value, ...change }, head.version))) return;
+    }
+  }
+
+  /** False: somebody came between. */
+  #put(batch: string, head: Batch, ifVersion: string): Promise<boolean> {
+    return unlessConflict(this.#table.put(partitionOf(batch), "batch", head, { ifVersion }));
+  }
+
+  /** Writes a row; false if there is one already, which stays. */
+  #once(partition: string, sort: string, value: unknown): Promise<boolean> {
+    return unlessConflict(this.#table.put(partition, sort, value, { ifVersion: "absent" }));
+  }
+
+  #isForgotten = ({ over }: Open): boolean => over !== undefined && this.#world.clock.now() - over > MEMORY;
+
+  async #forget(batch: string): Promise<void> {
+    const partition = partitionOf(batch);
+    for (const { sort } of await this.#all(partition, "")) await this.#table.remove(partition, sort);
+    await this.#table.remove(OPEN, batch);
+  }
+}
+
+/** The items, and where each execution's begin; or what is wrong with them. */
+function givenOf({
+  list,
+  atMost,
+  known,
+  size,
+  chunks,
+}: BatchStart):
+  | { readonly items: readonly unknown[]; readonly bounds: readonly number[] }
+  | { readonly error: ErrorRecord } {
+  try {
+    const items = mapItems(list, Number(atMost));
+    const room = MOST_STATE - Buffer.byteLength(JSON.stringify(known)) - AROUND_ITEMS;
+    // A short list is done by as many executions as may be at once.
+    const most = Math.min(Number(size), Math.ceil(items.length / Number(chunks)));
+    return { items, bounds: boundsOf(items, most, room) };
+  } catch (error) {
+    const { kind, message } = toErrorRecord(error);
+    return { error: { kind, message } };
+  }
+}
+
+/** What an execution's input has beside its items and what they read from around, at most, in bytes. */
+const AROUND_ITEMS = 2048;
+
+function boundsOf(items: readonly unknown[], most: number, room: number): readonly number[] {
+  const bounds: number[] = [];
+  let [count, bytes] = [0, 0];
+  for (const [index, item] of items.entries()) {
+    const own = Buffer.byteLength(JSON.stringify(itemOf(item, index))) + 1;
+    if (own > room) {
+      throw new MillraceError(
+        "refused",
+        `item ${index} has ${own} bytes with what it reads from around, and CloudFlow carries at most ${MOST_STATE}`,
+      );
+    }
+    if (index === 0 || count === most || bytes + own > room) {
+      bounds.push(index);
+      [count, bytes] = [0, 0];
+    }
+    count += 1;
+    bytes += own;
+  }
+  return [...bounds, items.length];
+}
+
+/** An item as a flow's map takes it. */
+const itemOf = (item: unknown, index: number): object => ({ [CHUNK_ITEM]: { item, index } });
+
+function endOf(items: readonly ItemAnswer[]): End {
+  const failures = items.flatMap((item) => (item.status === "failed" ? [item.error] : []));
+  return {
+    succeeded: items.length - failures.length,
+    failed: failures.length,
+    ...(failures[0] && { error: failures[0] }),
+  };
+}
+
+const brokenBy = (broken: ErrorRecord): End => ({ succeeded: 0, failed: 0, broken });
+
+const outputOf = (item: ItemAnswer): unknown => (item.status === "failed" ? null : (item.output ?? null));
+
+const failure = ({ kind, message }: ErrorRecord): StepAnswer => ({
+  status: "failed",
+  error: { kind, message: message.slice(0, 1024) },
+});
+
+const range = (from: number, to: number): readonly number[] =>
+  Array.from({ length: Math.max(0, to - from) }, (_, index) => from + index);
+
+async function unlessConflict(put: Promise<unknown>): Promise<boolean> {
+  try {
+    await put;
+    return true;
+  } catch (error) {
+    if (error instanceof MillraceError && error.kind === "conflict") return false;
+    throw error;
+  }
+}
