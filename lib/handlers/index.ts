@@ -4,6 +4,7 @@ export interface Handlers {
   "archive/append-under-redis": typeof import("./archive/append-under-redis.ts").handler;
   "archive/upload": typeof import("./archive/upload.ts").handler;
   "flows/ask": typeof import("./flows/ask.ts").handler;
+  "flows/batch": typeof import("./flows/batch.ts").handler;
   "flows/keep": typeof import("./flows/keep.ts").handler;
   "flows/next": typeof import("./flows/next.ts").handler;
   "flows/task": typeof import("./flows/task.ts").handler;
