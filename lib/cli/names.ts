@@ -1,7 +1,7 @@
 import type { PartPlan, Plan } from "../parts/plan.ts";
 import { MillraceError } from "../runtime/errors.ts";
 
-type NamedKind = Extract<PartPlan["kind"], "task" | "bucket" | "queue" | "workflow">;
+type NamedKind = Extract<PartPlan["kind"], "task" | "bucket" | "queue" | "workflow" | "stream">;
 
 /** Names of all parts of a kind. */
 export const namesOf = (plan: Plan, kind: NamedKind): readonly string[] =>

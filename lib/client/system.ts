@@ -1,6 +1,7 @@
 import type { Plan, QueuePlan } from "../parts/plan.ts";
 import { MillraceError } from "../runtime/errors.ts";
 import type { BucketReader, BucketRemover, BucketWriter, SendOptions } from "../runtime/ports.ts";
+import type { StreamClient } from "../runtime/streams.ts";
 import type { DeployedSystem, PeekedMessage, QueueStats } from "../runtime/system.ts";
 import { type BulkTaskClient, retryAll, stopAll } from "../runtime/tasks/bulk.ts";
 import type { WorkflowClient } from "../runtime/workflows/run.ts";
@@ -11,6 +12,7 @@ export interface SystemClient {
   readonly workflows: WorkflowClient;
   readonly buckets: { bucket(name: string): BucketClient };
   readonly queues: QueuesClient;
+  readonly streams: StreamClient;
   plan(): Promise<Plan>;
 }
 
@@ -51,6 +53,7 @@ export const deployedClient = ({ plan }: StackOutput, system: DeployedSystem): S
     send: async (queue, body, options) => (await system.queue(queue)).send(body, options),
     redrive: (queue, { to = sourceOf(plan, queue), limit } = {}) => redrive(system, queue, to, limit),
   },
+  streams: streamsIn(system, plan.clouds),
   plan: async () => plan,
 });
 
@@ -62,6 +65,16 @@ export function workflowsIn({ workflows }: DeployedSystem, clouds: Plan["clouds"
     throw new MillraceError("refused", `workflows on ${kinds} cannot be reached from outside yet`);
   };
   return { start: refuse, get: refuse, list: refuse, stop: refuse, retry: refuse, answer: refuse };
+}
+
+/** The streams of a system; where they cannot be reached, every verb says so. */
+export function streamsIn({ streams }: DeployedSystem, clouds: Plan["clouds"]): StreamClient {
+  if (streams) return streams;
+  const refuse = async (): Promise<never> => {
+    const kinds = clouds.map(({ kind }) => kind).join(", ");
+    throw new MillraceError("refused", `streams on ${kinds} cannot be reached from outside yet`);
+  };
+  return { list: refuse, produce: refuse, read: refuse, lag: refuse };
 }
 
 const bucketOf = (system: DeployedSystem, name: string): BucketClient => ({
