@@ -1,4 +1,16 @@
 export { AsyncTask, type AsyncTaskArgs } from "./constructs/async-task.ts";
+export { type EtlOperator, enrich, filter, map, mask, type ReadyMade, split } from "./constructs/etl-operators.ts";
+export {
+  type DeadLetter,
+  type EtlOutput,
+  type EtlRecord,
+  KafkaEtlPipeline,
+  type KafkaEtlPipelineArgs,
+  type OperatorContext,
+  type RecordHook,
+  type Redriven,
+  type RedriveRequest,
+} from "./constructs/kafka-etl-pipeline.ts";
 export {
   LargeObjectTransfer,
   type LargeObjectTransferArgs,

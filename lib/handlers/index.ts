@@ -3,6 +3,10 @@ export interface Handlers {
   "archive/append": typeof import("./archive/append.ts").handler;
   "archive/append-under-redis": typeof import("./archive/append-under-redis.ts").handler;
   "archive/upload": typeof import("./archive/upload.ts").handler;
+  "etl/consume": typeof import("./etl/consume.ts").handler;
+  "etl/redrive": typeof import("./etl/redrive.ts").handler;
+  "etl/submit": typeof import("./etl/submit.ts").handler;
+  "etl/work": typeof import("./etl/work.ts").handler;
   "flows/ask": typeof import("./flows/ask.ts").handler;
   "flows/batch": typeof import("./flows/batch.ts").handler;
   "flows/keep": typeof import("./flows/keep.ts").handler;

@@ -6,6 +6,7 @@ import { grouped, portions } from "./batches.ts";
 import { type Counts, Delivery, type EtlContext, type EtlLinks } from "./deliver.ts";
 import type { EtlCode } from "./operators.ts";
 import type { EtlSettings } from "./settings.ts";
+import { tablePlaces } from "./table-places.ts";
 import { isConflict, tried } from "./tries.ts";
 
 /** Delivers a batch of a stream before it answers: records of one partition in their order. */
@@ -27,11 +28,12 @@ async function deliverPartition(
   stream: string,
   partition: number,
   records: readonly StreamRecord[],
-  { links }: EtlContext,
+  { links, settings }: EtlContext,
 ): Promise<void> {
+  const source = settings.places === "table" ? tablePlaces(links.sent!, stream) : links.source!;
   let rest = records;
   for (let number = 1; ; number += 1) {
-    const claim = await tried(delivery.tries, () => links.source.claim(partition));
+    const claim = await tried(delivery.tries, () => source.claim(partition));
     let next = claim.next;
     const fresh = rest.filter(({ offset }) => next === undefined || offset >= next);
     delivery.skip(rest.length - fresh.length);

@@ -24,8 +24,10 @@ import { isConflict, isOutside, type Tries, tried } from "./tries.ts";
 
 /** What a pipeline may touch; which of it is there, its settings say. */
 export interface EtlLinks {
-  readonly source: StreamClaimer;
-  readonly to: StreamProducer | (BucketReader & BucketWriter) | QueueSender | FunctionInvoker;
+  /** Where places lie in the stream. */
+  readonly source?: StreamClaimer;
+  /** Where outputs go, unless they are a run's result. */
+  readonly to?: StreamProducer | (BucketReader & BucketWriter) | QueueSender | FunctionInvoker;
   readonly deadLetters: QueueSender | StreamProducer;
   /** What was sent to where nothing can be taken back. */
   readonly sent?: SentTable;

@@ -1,11 +1,12 @@
-import { MillraceError } from "../../runtime/errors.ts";
+import { type ErrorRecord, MillraceError } from "../../runtime/errors.ts";
 import type { FunctionInvoked } from "../../runtime/events.ts";
 import type { Handler } from "../../runtime/handler.ts";
 import type { BucketReader, Message, NewRecord, QueueReceiver, StreamProducer } from "../../runtime/ports.ts";
+import { recordFromWire, type WireConsumed } from "../../runtime/stream-records.ts";
 import type { Envelope, PayloadReference } from "../../runtime/tasks/envelope.ts";
 import type { DeadLetter } from "./dead-letter.ts";
 import { type Evaluate, expressionOf } from "./expression.ts";
-import { type ConnectorRecord, decode, fromConnector } from "./records.ts";
+import { type ConnectorRecord, decode, fromConnector, toConnector } from "./records.ts";
 
 /** Which dead letters go back; all of what is said has to hold. */
 export interface RedriveRequest {
@@ -40,6 +41,12 @@ export interface RedriveLinks {
   readonly source: StreamProducer;
   /** Where records lie that are too large for a message. */
   readonly large: BucketReader;
+}
+
+/** A batch that could not be delivered, as failure queues get it. */
+interface FailedBatch {
+  readonly event: Pick<WireConsumed, "stream"> & Partial<Pick<WireConsumed, "records">>;
+  readonly error: ErrorRecord;
 }
 
 /** Messages received at once. */
@@ -123,7 +130,7 @@ async function recordsOf(
 ): Promise<readonly NewRecord[]> {
   try {
     const records: NewRecord[] = [];
-    for (const { letter, record } of await lettersOf(JSON.parse(body) as DeadLetter | Envelope, large)) {
+    for (const { letter, record } of await lettersOf(JSON.parse(body) as DeadLetter | Envelope | FailedBatch, large)) {
       // The records of a run go back together: they are one message.
       if (!(await holds(letter, record))) return [];
       records.push(backOf(record));
@@ -135,13 +142,20 @@ async function recordsOf(
   }
 }
 
+/** What lies in the queue: a letter, the envelope of a run, or a batch that the platform has given up. */
 async function lettersOf(
-  found: DeadLetter | Envelope,
+  found: DeadLetter | Envelope | FailedBatch,
   large: BucketReader,
 ): Promise<readonly { readonly letter: Pick<DeadLetter, "error">; readonly record: ConnectorRecord }[]> {
   if ("record" in found) {
     const { record, reference } = found;
     return [{ letter: found, record: reference ? await resolved<ConnectorRecord>(reference, large) : record }];
+  }
+  if ("event" in found) {
+    const { event, error } = found;
+    if (!event.records) throw new MillraceError("refused", "the records of the batch are too large for the message");
+    const { stream, records } = event;
+    return records.map((record) => ({ letter: { error }, record: toConnector(stream, recordFromWire(record)) }));
   }
   const { requestPayload, task } = found;
   if (typeof requestPayload !== "string") {

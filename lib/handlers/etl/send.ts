@@ -21,7 +21,7 @@ export interface EtlOutput<Value = unknown> {
 }
 
 /** Takes bodies that no queue does. */
-export type LargeBodies = Pick<BucketReader & BucketWriter, "bucket" | "put">;
+export type LargeBodies = Pick<BucketWriter, "bucket" | "put">;
 
 /** The longest message, packed, with some room: queues take 64 KB. https://www.alibabacloud.com/help/en/mns/limits */
 const LONGEST_MESSAGE = 62 * 1024;

@@ -24,13 +24,15 @@ export interface EnrichOperator {
 export type OperatorSettings = ReadyOperator | { readonly code: string };
 
 /** What a destination is, to whoever writes to it. */
-export type SinkKind = "same-kafka" | "stream" | "bucket" | "queue" | "function";
+export type SinkKind = "same-kafka" | "stream" | "bucket" | "queue" | "function" | "result";
 
 export interface EtlSettings {
   readonly operators: readonly OperatorSettings[];
   readonly format: RecordFormat;
   readonly to: SinkKind;
   readonly deadLetters: "same-kafka" | "stream" | "queue";
+  /** Where it is kept how far each partition has come. */
+  readonly places: "stream" | "table";
   /** What an output is known by: a path or JSONata. */
   readonly key?: string;
   /** Seconds a key is remembered. */

@@ -2,12 +2,17 @@ import { MillraceError } from "../../runtime/errors.ts";
 import type { StreamConsumed, StreamRecord } from "../../runtime/events.ts";
 import type { Context, Handler } from "../../runtime/handler.ts";
 import type { StreamClaimer, TaskSubmitter } from "../../runtime/ports.ts";
+import type { SentTable } from "./ahead.ts";
 import { grouped, portions } from "./batches.ts";
 import { coordinatesOf, toConnector } from "./records.ts";
+import { tablePlaces } from "./table-places.ts";
 import { isConflict, type Tries, tried } from "./tries.ts";
 
 export interface SubmitLinks {
-  readonly source: StreamClaimer;
+  /** Where places lie in the stream. */
+  readonly source?: StreamClaimer;
+  /** Where they lie in a table. */
+  readonly sent?: SentTable;
   readonly task: TaskSubmitter;
 }
 
@@ -50,10 +55,11 @@ async function submitPartition(
   { links, settings, clock, signal }: SubmitContext,
   counts: Counting,
 ): Promise<void> {
+  const source = links.source ?? tablePlaces(links.sent!, stream);
   const tries: Tries = { tries: settings.tries, clock, signal };
   let rest = records;
   for (let number = 1; ; number += 1) {
-    const claim = await tried(tries, () => links.source.claim(partition));
+    const claim = await tried(tries, () => source.claim(partition));
     let next = claim.next;
     const drop = () => {
       const fresh = rest.filter(({ offset }) => next === undefined || offset >= next);

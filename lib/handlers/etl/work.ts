@@ -8,30 +8,19 @@ import type { EtlCode } from "./operators.ts";
 import { type ConnectorRecord, fromConnector } from "./records.ts";
 import type { EtlSettings } from "./settings.ts";
 
-/** A run's links: nothing of the stream is left to be claimed. */
-export type WorkLinks = Omit<EtlLinks, "source" | "to"> & Partial<Pick<EtlLinks, "to">>;
-
-/** The settings of a pipeline whose runs may answer what they make, for the envelope to carry it. */
-export type WorkSettings = Omit<EtlSettings, "to"> & { readonly to: EtlSettings["to"] | "result" };
-
 /** A batch that a run delivers. Its result is what the operators made, or how many of what. */
 export const handler: Handler<
   FunctionInvoked<readonly ConnectorRecord[]>,
-  WorkLinks,
-  WorkSettings,
+  EtlLinks,
+  EtlSettings,
   readonly unknown[] | Counts,
   EtlCode
-> = async ({ payload }, given) => {
+> = async ({ payload }, context) => {
   if (!Array.isArray(payload) || payload.length === 0) {
     throw new MillraceError("bad-input", "the payload is a list of records, such as the connector's");
   }
-  const { run, links, settings } = given;
+  const { run, links, settings } = context;
   const isResult = settings.to === "result";
-  const context = {
-    ...given,
-    links: { ...links, source: NO_SOURCE, to: links.to ?? NO_TARGET },
-    settings: { ...settings, to: settings.to === "result" ? ("queue" as const) : settings.to },
-  };
   const stream = (payload[0] as ConnectorRecord).topic;
   const records = payload.map(fromConnector);
   const delivery = await Delivery.of(context);
@@ -53,7 +42,3 @@ export const handler: Handler<
   }
   return isResult ? made : delivery.counts;
 };
-
-/** What no run is linked to, and none asks for. */
-const NO_SOURCE = {} as EtlLinks["source"];
-const NO_TARGET = {} as EtlLinks["to"];

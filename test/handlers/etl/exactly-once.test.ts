@@ -32,6 +32,7 @@ const SINKS: readonly Sink[] = [
   { to: "same-kafka", deadLetters: "same-kafka" },
   { to: "same-kafka", deadLetters: "queue" },
   { to: "bucket", deadLetters: "queue" },
+  { to: "bucket", deadLetters: "queue", places: "table" },
   { to: "bucket", deadLetters: "stream", objects: { prefix: "in/", gzip: true } },
   { to: "queue", deadLetters: "queue" },
   { to: "queue", deadLetters: "same-kafka" },
@@ -39,7 +40,8 @@ const SINKS: readonly Sink[] = [
   { to: "function", deadLetters: "queue" },
   { to: "stream", deadLetters: "stream" },
 ];
-const titleOf = ({ to, deadLetters, key }: Sink) => `to ${to}, dead letters to ${deadLetters}${key ? ", by key" : ""}`;
+const titleOf = ({ to, deadLetters, key, places }: Sink) =>
+  `to ${to}, dead letters to ${deadLetters}${key ? ", by key" : ""}${places ? `, places in a ${places}` : ""}`;
 
 /** What there is in a destination, with its duplicates; by which name a duplicate is known. */
 interface View {
@@ -58,6 +60,7 @@ function viewOf({ out, dead, queues, objects, invoked }: Stores, { to, deadLette
     stream: textsOf(out.records),
     bucket: lines,
     queue: queues.out.map(({ body }) => body),
+    result: [],
     function: invoked.map((payload) => JSON.stringify((payload as { value: unknown }).value)),
   };
   const letters =
@@ -264,7 +267,7 @@ test("a partition that somebody else takes again and again is given back", async
   const source = {
     stream: "orders",
     claim: async (partition: number) => {
-      const claim = await links.source.claim(partition);
+      const claim = await links.source!.claim(partition);
       await rival.claim(partition);
       return claim;
     },

@@ -189,7 +189,15 @@ export const table = (rows: Stores["rows"], faults: Faults): TableReader & Table
 
 /** A pipeline's settings, with what most tests want. */
 export const settingsOf = (given: Partial<EtlSettings> = {}): EtlSettings => ({
-  ...{ operators: [], format: "json", to: "same-kafka", deadLetters: "same-kafka", tries: 1, remembered: 60 },
+  ...{
+    operators: [],
+    format: "json",
+    to: "same-kafka",
+    deadLetters: "same-kafka",
+    places: "stream",
+    tries: 1,
+    remembered: 60,
+  },
   objects: { prefix: "", gzip: false },
   user: {},
   ...given,
@@ -208,6 +216,7 @@ export function linksOf(stores: Stores, { to, deadLetters }: EtlSettings, faults
     queue: queue("out", queues.out, faults),
     bucket: bucket("out", objects, faults),
     function: invoker,
+    result: invoker,
   };
   return {
     source: claimer(source, streams, faults),

@@ -1,0 +1,32 @@
+import { MillraceError } from "../../runtime/errors.ts";
+import type { PartitionClaim, StreamClaimer } from "../../runtime/ports.ts";
+import type { SentTable } from "./ahead.ts";
+
+interface Held {
+  readonly next?: number;
+}
+
+/**
+ * Places in a table, for a Kafka without transactions: who claims a partition writes its row anew, and so commits nothing
+ * any more who had it before. What is sent with a commit is sent before it: twice, if that is all that was done.
+ */
+export const tablePlaces = (table: SentTable, stream: string): StreamClaimer => ({
+  stream,
+  async claim(partition) {
+    const row = [`${stream}-${partition}`, "place"] as const;
+    const found = await table.get<Held>(...row);
+    let version = await table.put(...row, found?.value ?? {}, { ifVersion: found?.version ?? "absent" });
+    const claim: PartitionClaim = {
+      partition,
+      next: found?.value.next,
+      async commit(next, sends = []) {
+        if ((await table.get(...row))?.version !== version) {
+          throw new MillraceError("conflict", `partition ${partition} of ${stream} was claimed by another`);
+        }
+        for (const { to, records } of sends) await to.send(records);
+        version = await table.put(...row, { next } satisfies Held, { ifVersion: version });
+      },
+    };
+    return claim;
+  },
+});
