@@ -55,6 +55,7 @@ export const TABLE: MockTable = {
 
 /** What the provider answers when it is asked. */
 const ANSWERS = {
+  "alicloud:index/getAccount:getAccount": { id: ACCOUNT },
   "alicloud:fc/getZones:getZones": {
     id: "zones",
     ids: [`${REGION}-h`, `${REGION}-i`],

@@ -17,7 +17,7 @@ export function bucket(site: Site, scope: Scope, plan: BucketPlan): Built {
     alicloud.oss.Bucket,
     scope.name,
     {
-      bucket: scope.physicalName(BUCKET_NAME),
+      bucket: site.worldName(scope.plan(scope.name).stem, BUCKET_NAME),
       serverSideEncryptionRule: { sseAlgorithm: "AES256" },
       lifecycleRules: [
         abortUploads(),

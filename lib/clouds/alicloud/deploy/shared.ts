@@ -131,6 +131,16 @@ export class Site {
     return physicalName(stem, { account, project: pulumi.getProject(), stack: pulumi.getStack() }, rule);
   }
 
+  /**
+   * A name that other accounts have theirs beside: hashed with this one's number, asked for or not.
+   *
+   * @param stem of what each region has: with the region in it
+   */
+  worldName(stem: string, rule: NameRule): pulumi.Output<string> {
+    const owner = { project: pulumi.getProject(), stack: pulumi.getStack() };
+    return this.account.apply((account) => physicalName(stem, { account, ...owner }, rule));
+  }
+
   /** What every resource is tagged with. */
   tags(part: string): Record<string, string> {
     return { "millrace:project": pulumi.getProject(), "millrace:stack": pulumi.getStack(), "millrace:part": part };
@@ -145,7 +155,7 @@ export class Site {
         alicloud.oss.Bucket,
         `${this.name}-artifacts`,
         {
-          bucket: this.physicalName(`${this.name}-artifacts`, BUCKET_NAME),
+          bucket: this.worldName(`${this.name}-artifacts`, BUCKET_NAME),
           serverSideEncryptionRule: { sseAlgorithm: "AES256" },
           lifecycleRules: [abortUploads()],
           forceDestroy: true,
@@ -182,7 +192,7 @@ export class Site {
       const project = this.make(
         alicloud.log.Project,
         `${this.name}-logs`,
-        { projectName: this.physicalName(`${this.name}-logs`, PROJECT_NAME), tags: this.tags("logs") },
+        { projectName: this.worldName(`${this.name}-logs`, PROJECT_NAME), tags: this.tags("logs") },
         this.shared,
       );
       const store = this.make(
@@ -224,7 +234,7 @@ export class Site {
       const instance = this.make(
         alicloud.ots.Instance,
         `${this.name}-tables`,
-        { name: this.physicalName("tables", INSTANCE_NAME), tags: this.tags("tables") },
+        { name: this.worldName(`tables-${this.region}`, INSTANCE_NAME), tags: this.tags("tables") },
         // Tables are kept on destroy, and they lie in here.
         { ...this.shared, retainOnDelete: true },
       );
