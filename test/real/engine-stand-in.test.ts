@@ -21,6 +21,22 @@ const STREAM = (options: object) => ({
   triggerType: "eventbridge",
   triggerConfig: JSON.stringify({ eventSourceConfig: { eventSourceType: "MNS" }, runOptions: options }),
 });
+const KAFKA = (parameters: object, runOptions: object = { mode: "event-streaming" }) => ({
+  ...FC_TRIGGER,
+  triggerType: "eventbridge",
+  triggerConfig: JSON.stringify({
+    eventSourceConfig: {
+      eventSourceType: "Kafka",
+      eventSourceParameters: {
+        sourceKafkaParameters: { RegionId: "r", InstanceId: "i", Topic: "t", ConsumerGroup: "g", ...parameters },
+      },
+    },
+    runOptions,
+  }),
+});
+const KAFKA_FIELD = "triggerConfig.eventSourceConfig.eventSourceParameters.sourceKafkaParameters";
+const CLUSTER = "arn:aws:kafka:us-east-1:123456789012:cluster/shop/751d2973-a626-431c-9d4e-d7975eb44dd7-2";
+const KAFKA_MAPPING = { functionName: "work", eventSourceArn: CLUSTER, startingPosition: "LATEST", topics: ["t"] };
 const LAMBDA = { name: "work", role: "arn:aws:iam::123456789012:role/work", runtime: "nodejs24.x", handler: "i.h" };
 const RULES = (Action: string, Resource: string, Version: string) =>
   JSON.stringify({ Version, Statement: [{ Effect: "Allow", Action: [Action], Resource: [Resource] }] });
@@ -57,6 +73,27 @@ const CASES: readonly Case[] = [
     { policyName: "p", policyDocument: RULES("oss:GetObject", "acs:oss:*:*:b/*", "1") },
     { policyDocument: RULES("oss:*", "acs:oss:*:*:b/*", "2012-10-17") },
     ["policyDocument.Version", "policyDocument.Statement[0].Action"],
+  ],
+  [
+    alicloud,
+    "alicloud:fc/v3Trigger:V3Trigger",
+    KAFKA({ OffsetReset: "latest", Network: "Default" }),
+    KAFKA({ topic: "t", Topic: undefined, OffsetReset: "LATEST" }, { mode: "event-driven" }),
+    [`${KAFKA_FIELD}.topic`, `${KAFKA_FIELD}.OffsetReset`, "triggerConfig.runOptions.mode", `${KAFKA_FIELD}.Topic`],
+  ],
+  [
+    alicloud,
+    "alicloud:alikafka/topic:Topic",
+    { instanceId: "alikafka_post-cn-1", topic: "orders", remark: "orders" },
+    { topic: "orders.eu", remark: "all orders" },
+    ["topic", "remark"],
+  ],
+  [
+    alicloud,
+    "alicloud:alikafka/consumerGroup:ConsumerGroup",
+    { instanceId: "alikafka_post-cn-1", consumerId: "count" },
+    { instanceId: "post-cn-1", consumerId: "it" },
+    ["instanceId", "consumerId"],
   ],
   [alicloud, "alicloud:ots/instance:Instance", { name: "tables-1" }, { name: "tables-too-long-by-far" }, ["name"]],
   [aws, "aws:lambda/function:Function", LAMBDA, { timeout: 901 }, ["timeout"]],
@@ -110,6 +147,27 @@ const CASES: readonly Case[] = [
     { name: "m", roleArn: LAMBDA.role, definition: '{"StartAt":"A","States":{"A":{"Type":"Succeed"}}}' },
     { definition: '{"StartAt":"B","States":{"A":{"Type":"Succeed"}}}' },
     ["definition"],
+  ],
+  [
+    aws,
+    "aws:msk/topic:Topic",
+    { name: "orders", clusterArn: CLUSTER, partitionCount: 6, replicationFactor: 3 },
+    { clusterArn: "shop", replicationFactor: 0 },
+    ["clusterArn", "replicationFactor"],
+  ],
+  [
+    aws,
+    "aws:lambda/eventSourceMapping:EventSourceMapping",
+    { ...KAFKA_MAPPING, provisionedPollerConfig: { maximumPollers: 2 }, maximumRetryAttempts: 2 },
+    { startingPosition: "earliest", provisionedPollerConfig: undefined },
+    ["startingPosition", "maximumRetryAttempts"],
+  ],
+  [
+    aws,
+    "aws:lambda/eventSourceMapping:EventSourceMapping",
+    KAFKA_MAPPING,
+    { eventSourceArn: undefined, selfManagedEventSource: { endpoints: { KAFKA_BOOTSTRAP_SERVERS: "k:9092" } } },
+    ["sourceAccessConfigurations"],
   ],
   [
     aws,

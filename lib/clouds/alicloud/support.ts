@@ -62,7 +62,8 @@ const FLOW = {
 const STREAM = { source: "@pulumi/alicloud 3.108.0: alikafka.Topic, alikafka.ConsumerGroup", verified: MOCKED };
 const KAFKA = {
   source: `${HELP}/apsaramq-for-kafka/view-endpoints`,
-  verified: "the resources under typed mocks; users, transactions and endpoints by documentation only",
+  verified:
+    "the resources under typed mocks, code on a real Node 20 with a real Kafka; the service's users, endpoints and transactions by documentation only",
 };
 const KAFKA_TRIGGER = {
   source: `${HELP}/functioncompute/fc-3-0/user-guide/apsaramq-for-kafka-triggers`,

@@ -54,7 +54,10 @@ const FLOW = {
 };
 
 const STREAM = { source: `${DOCS}/msk/latest/developerguide/msk-topic-operations-information.html`, verified: MOCKED };
-const KAFKA = { source: `${DOCS}/lambda/latest/dg/kafka-cluster-auth.html`, verified: MOCKED };
+const KAFKA = {
+  source: `${DOCS}/lambda/latest/dg/kafka-cluster-auth.html`,
+  verified: "the resources under typed mocks, code with a real Kafka; not run against the service",
+};
 const KAFKA_MAPPING = {
   source: `${DOCS}/lambda/latest/dg/kafka-retry-configurations.html`,
   verified: "the resources under typed mocks, records in the documented forms; not run against the service",
@@ -328,7 +331,7 @@ export const support: Support = {
     "queue.received": { level: "native", how: "an event source mapping with partial batch answers", ...MAPPING },
     "stream.consumed": {
       level: "native",
-      how: "an event source mapping, of MSK or of any Kafka by its brokers: in order in each partition. A batch that fails is tried 11 times if the function has failures, else until its records expire; with pollers of its own, which are paid, as often as attempts says, and halved where it fails. A group that is named is one function's alone",
+      how: "an event source mapping, of MSK or of any Kafka by its brokers: in order in each partition. A batch that fails is tried 11 times if the function has failures, which get a message that says which records they were, else until its records expire; with pollers of its own, which are paid, as often as attempts says, and halved where it fails. A group that is named is one function's alone",
       ...KAFKA_MAPPING,
     },
     "schedule.fired": { level: "native", how: "EventBridge Scheduler, to the minute", ...SCHEDULER },
