@@ -2,8 +2,8 @@ import * as kubernetes from "@pulumi/kubernetes";
 import { Config, interpolate } from "@pulumi/pulumi";
 
 /*
- * What a cluster needs before the other stacks can go there, for who has none of it: KEDA, NATS with JetStream and, for
- * `kubernetes({ kueue })`, Kueue. A store that speaks S3 is yours to choose.
+ * What a cluster needs before the other stacks can go there, for who has none of it: KEDA, NATS with JetStream, Argo
+ * Workflows for constructs with a workflow and, for `kubernetes({ kueue })`, Kueue. A store that speaks S3 is yours to choose.
  */
 const release = (name: string, args: Omit<kubernetes.helm.v3.ReleaseArgs, "createNamespace" | "atomic">) =>
   new kubernetes.helm.v3.Release(name, { name, createNamespace: true, atomic: true, ...args });
@@ -47,6 +47,32 @@ release("nats", {
     },
     // What alarms are made of.
     promExporter: { enabled: true, podMonitor: { enabled: config.get("alarms") === "prometheus-operator" } },
+  },
+});
+
+/** https://github.com/argoproj/argo-helm/tree/main/charts/argo-workflows */
+release("argo-workflows", {
+  namespace: "argo",
+  chart: "argo-workflows",
+  version: "2.0.1",
+  repositoryOpts: { repo: "https://argoproj.github.io/argo-helm" },
+  values: {
+    server: { enabled: false },
+    // Workflows of ours bring their own accounts.
+    workflow: { rbac: { create: false } },
+    controller: {
+      metricsConfig: { enabled: true },
+      serviceMonitor: { enabled: config.get("alarms") === "prometheus-operator" },
+    },
+    // What runs beside each step is let into namespaces that admit as `restricted`.
+    executor: {
+      securityContext: {
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ["ALL"] },
+        runAsNonRoot: true,
+        seccompProfile: { type: "RuntimeDefault" },
+      },
+    },
   },
 });
 

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { tmpdir } from "node:os";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { field } from "../../runtime/deployment.ts";
@@ -6,6 +7,7 @@ import type { Log } from "../../runtime/handler.ts";
 import type { DeployedSystem } from "../../runtime/system.ts";
 import { type Addresses, briefTaskClient, partAddress } from "../../runtime/tasks/brief-service.ts";
 import type { TaskClient } from "../../runtime/tasks/task.ts";
+import type { WorkflowClient } from "../../runtime/workflows/run.ts";
 import { type KubernetesWorld, sharedNats } from "./runtime/account.ts";
 import { type ApiTarget, KubernetesApi } from "./runtime/api.ts";
 import { port as bucketPort } from "./runtime/bucket.ts";
@@ -13,6 +15,7 @@ import { podLogs } from "./runtime/pod-logs.ts";
 import { port as queuePort } from "./runtime/queue.ts";
 import { inspector } from "./runtime/queue-inspector.ts";
 import { taskService } from "./runtime/task-service.ts";
+import { type ArgoFlow, port as flowPort } from "./runtime/workflow.ts";
 
 export type { ApiTarget } from "./runtime/api.ts";
 
@@ -81,7 +84,7 @@ export function connectKubernetes(target: KubernetesTarget): KubernetesTasks {
 }
 
 /**
- * A whole deployed stack from outside: its tasks, buckets and queues.
+ * A whole deployed stack from outside: its tasks, workflows, buckets and queues.
  *
  * @param target `nats.servers`: by default NATS_URL of the environment, which is what a port that is forwarded to NATS
  * is given by, with NATS_USER and NATS_PASSWORD or NATS_TOKEN; `store.endpoint`: by default MILLRACE_STORE_ENDPOINT
@@ -96,6 +99,7 @@ export function openKubernetes(
   const { endpoint } = store;
   return {
     tasks,
+    workflows: workflowClient(addresses, (name) => flowPort(partAddress(addresses, "workflow", name), world)),
     bucket: async (name) =>
       bucketPort({ ...partAddress(addresses, "bucket", name), ...(endpoint !== undefined && { endpoint }) }, world),
     async queue(name) {
@@ -103,6 +107,25 @@ export function openKubernetes(
       return Object.assign(queuePort(address, world), inspector(address, world));
     },
     close: async () => void (await Promise.all([tasks.close(), close()])),
+  };
+}
+
+/** Runs of the stack's workflows; a callback is looked for in each of them. */
+function workflowClient(addresses: Addresses, open: (workflow: string) => ArgoFlow): WorkflowClient {
+  return {
+    start: async (workflow, input, { id = randomUUID() } = {}) => open(workflow).start(id, input),
+    get: async (workflow, id) => open(workflow).get(id),
+    list: async (workflow, filter) => open(workflow).list(filter),
+    stop: async (workflow, id) => open(workflow).stop(id),
+    retry: async (workflow, id) => open(workflow).retry(id),
+    answer: async (callback, answer) => {
+      for (const [name, { kind }] of Object.entries(addresses)) {
+        if (kind !== "workflow") continue;
+        const workflow = open(name);
+        if (await workflow.has(callback)) return workflow.answer(callback, answer);
+      }
+      throw new MillraceError("not-found", `no run waits for the answer to "${callback}"`);
+    },
   };
 }
 

@@ -13,6 +13,7 @@ import { type KubernetesSettings, Site } from "./deploy/shared.ts";
 import { table } from "./deploy/table.ts";
 import { task } from "./deploy/task.ts";
 import { volume } from "./deploy/volume.ts";
+import { workflow } from "./deploy/workflow.ts";
 import { support } from "./support.ts";
 
 export type { NetworkSettings, Way } from "./deploy/network.ts";
@@ -65,9 +66,7 @@ export function kubernetes(settings: KubernetesSettings, opts?: ComponentResourc
           throw new Error(`${name}: the check refuses streams here`);
         },
         monitor: (scope, plan) => monitor(site, scope, plan),
-        workflow: ({ name }) => {
-          throw new Error(`${name}: the check refuses workflows here`);
-        },
+        workflow: (scope, plan) => workflow(site, scope, plan),
       },
     },
     { ...(cluster !== undefined && { region: cluster }) },

@@ -56,7 +56,11 @@ const INTERVALS = [
   DAY,
 ];
 
-const NO_WORKFLOWS = { source: "Millrace", verified: "documentation only" };
+const ARGO = {
+  source: "https://argo-workflows.readthedocs.io/en/latest/fields/",
+  verified:
+    "a real API server (1.36) with Argo's own definitions takes all that is compiled; Argo's controller (4, August 2026), run once by hand, ran it with pods whose ends were played",
+};
 
 const NO_STREAMS = { source: "lib/README.md", verified: "the check" } as const;
 
@@ -100,7 +104,7 @@ export const support: Support = {
       options: {
         links: {
           level: "added",
-          how: "addresses; all pods have the stack's keys of NATS and the store, and may do there what any of them may; rights in the cluster have only keepers",
+          how: "addresses; all pods have the stack's keys of NATS and the store, and may do there what any of them may; rights in the cluster have only keepers, and what stands beside the steps of workflows",
           ...RBAC,
         },
         timeout: { level: "added", how: "kept by our entry", ...MILLRACE, min: 1 },
@@ -253,7 +257,7 @@ export const support: Support = {
       options: {
         alarms: {
           level: "added",
-          how: "messages that wait, and failures as they reach a queue; age and duration are refused",
+          how: "messages that wait, failures as they reach a queue, and runs of workflows that failed or were stopped, as Argo counts them; age and duration are refused",
           ...RULE,
         },
         notify: { level: "refused", how: "your Alertmanager tells whom it is configured to tell", ...RULE },
@@ -272,12 +276,16 @@ export const support: Support = {
       },
     },
     workflow: {
-      level: "refused",
-      how: "Millrace does not build workflows here yet",
-      ...NO_WORKFLOWS,
+      level: "native",
+      how: "a WorkflowTemplate of Argo Workflows 3.7 or later, which has to be there; a step is a pod of its function, and a keeper makes the Workflows",
+      ...ARGO,
       options: {
-        definition: { level: "refused", how: "Millrace does not build workflows here yet", ...NO_WORKFLOWS },
-        timeout: { level: "refused", how: "Millrace does not build workflows here yet", ...NO_WORKFLOWS },
+        definition: {
+          level: "added",
+          how: "compiled to templates of steps; inputs, outputs and answers up to 64 KB; branches and items beside one that failed come to their ends; waits wait again in a run that is retried; a run's nodes have to fit into etcd, 1.5 MB packed, unless your Argo keeps them in a database, which hides them from `flows get`",
+          ...ARGO,
+        },
+        timeout: { level: "native", how: "activeDeadlineSeconds", ...ARGO, min: 1, step: 1 },
       },
     },
   },

@@ -30,6 +30,7 @@ const TABLE: MockTable = {
   "kubernetes:rbac.authorization.k8s.io/v1:Role": object,
   "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding": object,
   "kubernetes:keda.sh/v1alpha1:ScaledObject": object,
+  "kubernetes:argoproj.io/v1alpha1:WorkflowTemplate": object,
   "kubernetes:monitoring.coreos.com/v1:PrometheusRule": object,
   "aws:s3/bucket:Bucket": named("bucket"),
   "aws:s3/bucketVersioning:BucketVersioning": named("bucket"),

@@ -2,6 +2,7 @@ import { DEFAULT_TOOLS, toolSource } from "../../../bundle/tool.ts";
 import type { Part } from "../../../parts/part.ts";
 import type { AlarmPlan, FunctionPlan, MonitorPlan, PartKind, PartPlan, VolumePlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
+import { checkWorkflow } from "./check-workflow.ts";
 import { failureQueue } from "./monitor.ts";
 import { checkPrograms } from "./program.ts";
 import type { KubernetesSettings } from "./shared.ts";
@@ -22,6 +23,8 @@ function checkPart(settings: KubernetesSettings, plan: PartPlan, find: Find): re
       return checkVolume(settings, plan);
     case "monitor":
       return checkAlarms(settings, plan, find);
+    case "workflow":
+      return checkWorkflow(plan, find);
     default:
       return [];
   }
@@ -164,11 +167,13 @@ function checkAlarms({ alarms: keeper }: KubernetesSettings, plan: MonitorPlan, 
 
 function checkAlarm(path: string, { part, metric }: AlarmPlan, find: Find): readonly Problem[] {
   if (metric === "age" || metric === "duration") {
-    const message = "NATS and Kubernetes tell Prometheus no such number";
+    const message = "nobody tells Prometheus such a number";
     return [{ path: `${path}.metric`, message, given: metric, allowed: "failures, messages" }];
   }
   const plan = find(part);
-  if (metric === "messages" || plan === undefined || failureQueue(plan) !== undefined) return [];
+  if (metric === "messages" || plan === undefined || plan.kind === "workflow" || failureQueue(plan) !== undefined) {
+    return [];
+  }
   return [
     {
       path,

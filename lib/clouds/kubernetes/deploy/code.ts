@@ -9,11 +9,11 @@ const MACHINE = { os: "linux", cpu: "x64", libc: "glibc" } as const;
 /**
  * The function's code with the ports of what it is linked to.
  *
- * @param entry what runs it: a process that waits for calls, a worker's, or a keeper's
+ * @param entry what runs it: a process that waits for calls, a worker's, a keeper's, or that of a workflow's step
  */
 export const codeOf = (
   plan: FunctionPlan,
-  entry: "entry" | "job" | "keep",
+  entry: "entry" | "job" | "keep" | "step" | "flow-keep",
   ports: Readonly<Record<string, string>>,
 ): Promise<Archive> =>
   deployable({
@@ -28,8 +28,8 @@ export const codeOf = (
     machine: MACHINE,
   });
 
-/** The code of a pod that does one thing and ends: sets up what is in NATS, or publishes a call. */
-export const programOf = (name: "setup" | "publish"): Promise<Archive> =>
+/** The code of a pod that does one thing and ends: sets up what is in NATS, publishes a call, or tells why a run failed. */
+export const programOf = (name: "setup" | "publish" | "flow-failed"): Promise<Archive> =>
   deployable({
     handler: { file: runtimeFile(name) },
     code: {},
@@ -50,6 +50,7 @@ export const PORTS: Readonly<Partial<Record<PartKind, string>>> = {
   volume: "volume",
   function: "function",
   task: "task",
+  workflow: "workflow",
 };
 
 /** A module of the runtime beside this folder: as TypeScript in the repository, as JavaScript in the package. */

@@ -17,6 +17,7 @@ import {
   type WaitStep,
 } from "../../../shared/workflow/definition.ts";
 import type { ANSWER_FILE as AnswerFile, FlowStep } from "../runtime/flow-step.ts";
+import type { FlowTemplates } from "../runtime/flow-steps.ts";
 import {
   answerOf,
   decoded,
@@ -188,12 +189,14 @@ const AT = "{{inputs.parameters.at}}";
 class FlowCompiler {
   readonly #world: FlowWorld;
   readonly #templates: ArgoTemplate[] = [];
-  readonly #taken = new Set<string>(["run", "main", "wait", "pause", "failed"]);
-  readonly #names = new Map<string, string>();
+  readonly #taken: Set<string>;
+  /** Of the steps' templates. */
+  readonly #names: ReadonlyMap<string, string>;
 
   constructor(definition: Block, world: FlowWorld) {
     this.#world = world;
-    for (const { name } of stepsOf(definition)) this.#names.set(name, this.#name(name));
+    this.#names = namesIn(definition);
+    this.#taken = new Set([...RESERVED, ...this.#names.values()]);
   }
 
   whole(definition: Block): readonly ArgoTemplate[] {
@@ -210,13 +213,8 @@ class FlowCompiler {
     return [{ name: "run", steps: [[start], [failed]] }, this.#failed(), ...this.#templates, WAIT, PAUSE];
   }
 
-  /** A name of Argo's, which knows no `_`. */
   #name(wanted: string): string {
-    const plain = wanted.replaceAll("_", "-");
-    let name = plain;
-    for (let count = 2; this.#taken.has(name); count += 1) name = `${plain}-${count}`;
-    this.#taken.add(name);
-    return name;
+    return freeName(wanted, this.#taken);
   }
 
   /** Steps one after the other, as long as all goes well. */
@@ -297,7 +295,10 @@ class FlowCompiler {
       name: this.#name(`${name}-try`),
       needs: merged(callable.needs, callable.reads),
       more: TURN,
-      groups: (place) => [[pauseOf(tag(`string(int(ceil(${seconds})))`))], [callOf("body", callable, place)]],
+      groups: (place) => [
+        [pauseOf(tag(`string(int(ceil(${seconds})))`))],
+        [callOf("body", callable, place, { at: `${AT}~{{inputs.parameters.count}}~` })],
+      ],
       answer: () => answerOf("body"),
       over: () => `${isFailed(answerOf("body"))} && ${error} && ${COUNT} + 1 < ${attempts} ? "false" : "true"`,
     });
@@ -516,6 +517,30 @@ class FlowCompiler {
     });
     return { template: name, needs };
   }
+}
+
+/** Templates of our own. */
+const RESERVED = ["run", "main", "wait", "pause", "failed"] as const;
+
+/** A name of Argo's, which knows no `_`. */
+function freeName(wanted: string, taken: Set<string>): string {
+  const plain = wanted.replaceAll("_", "-");
+  let name = plain;
+  for (let count = 2; taken.has(name); count += 1) name = `${plain}-${count}`;
+  taken.add(name);
+  return name;
+}
+
+/** By the steps' names, those of their templates. */
+function namesIn(definition: Block): ReadonlyMap<string, string> {
+  const taken = new Set<string>(RESERVED);
+  return new Map(stepsOf(definition).map(({ name }) => [name, freeName(name, taken)]));
+}
+
+/** By the names of their templates: the steps of a workflow, for who reads what Argo says of a run. */
+export function stepTemplates(definition: Block): FlowTemplates {
+  const names = namesIn(definition);
+  return Object.fromEntries(stepsOf(definition).map(({ name, type }) => [names.get(name)!, [name, type]]));
 }
 
 /** What a turn of a loop is told: what the last one came to, and how many there were. */

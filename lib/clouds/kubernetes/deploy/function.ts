@@ -34,7 +34,7 @@ const JOB_KEPT = 86_400;
  * https://github.com/kubernetes/autoscaler/blob/master/cluster-autoscaler/FAQ.md
  * https://karpenter.sh/docs/concepts/disruption/
  */
-const KEPT_IN_PLACE = {
+export const KEPT_IN_PLACE = {
   "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
   "karpenter.sh/do-not-disrupt": "true",
 };
@@ -156,6 +156,40 @@ function worker(site: Site, scope: Scope, plan: FunctionPlan, task: TaskPlan): B
   return { id: pulumi.output(name), address: { job: pulumi.output(name) }, resources: { job, code: code.object } };
 }
 
+/**
+ * The function as a step of a workflow: a pod that does one call, with all that the function's own pods have.
+ *
+ * @param part logical name of what is made for it
+ */
+export function stepProcess(
+  site: Site,
+  scope: Scope,
+  plan: FunctionPlan,
+  { part, account, table, more = {} }: StepProcess,
+): Process {
+  const links = { ...linksOf(scope, plan), ...more };
+  return {
+    account,
+    code: site.upload(codeOf(plan, "step", portsOf(links)), "code", `${part}-code`, scope.options),
+    tools: toolArtifacts(site, plan.tools),
+    environment: environmentOf(site, scope, { ...plan, sources: [] }, links, { MILLRACE_FLOW: table }),
+    machine: plan,
+    grace: MARGIN,
+    restart: "Never",
+    mounts: mountsOf(scope, plan),
+    ...besideOf(site, scope, plan),
+  };
+}
+
+export interface StepProcess {
+  readonly part: string;
+  readonly account: pulumi.Input<string>;
+  /** The workflow's. */
+  readonly table: string;
+  /** Links that the plan does not have. @default none */
+  readonly more?: Links;
+}
+
 /** What a Deployment is made of beside its pod. */
 interface Deployed {
   readonly name: string;
@@ -224,7 +258,7 @@ function besideOf(site: Site, scope: Scope, plan: FunctionPlan): Pick<Process, "
 }
 
 /** By their names: the module that speaks with what is linked, and where that lies. */
-type Links = Readonly<Record<string, { readonly port: string; readonly address: pulumi.Input<LinkAddress> }>>;
+export type Links = Readonly<Record<string, { readonly port: string; readonly address: pulumi.Input<LinkAddress> }>>;
 
 const linksOf = (scope: Scope, plan: FunctionPlan): Links =>
   Object.fromEntries(
@@ -240,12 +274,13 @@ function programLink(scope: Scope, plan: FunctionPlan, { part }: LinkPlan): Link
 const linkOf = (scope: Scope, link: LinkPlan): Linked => scope.link(link, ({ kind }) => runtimeFile(PORTS[kind]!));
 
 function upload(site: Site, scope: Scope, plan: FunctionPlan, entry: "entry" | "job", links: Links): Artifact {
-  const ports = {
-    ...Object.fromEntries(Object.entries(links).map(([name, { port }]) => [name, port])),
-    ...(plan.sources.some(({ type }) => type === "bucket.created") && { [OWN_STORE]: runtimeFile("bucket") }),
-  };
+  const own = plan.sources.some(({ type }) => type === "bucket.created") && { [OWN_STORE]: runtimeFile("bucket") };
+  const ports = { ...portsOf(links), ...own };
   return site.upload(codeOf(plan, entry, ports), "code", `${scope.name}-code`, scope.options);
 }
+
+const portsOf = (links: Links): Readonly<Record<string, string>> =>
+  Object.fromEntries(Object.entries(links).map(([name, { port }]) => [name, port]));
 
 function environmentOf(
   site: Site,

@@ -6,6 +6,7 @@ import type { AlarmPlan, MonitorPlan, PartPlan } from "../../../parts/plan.ts";
 import { OBJECT_NAME } from "./names.ts";
 import { queueAddress } from "./queue.ts";
 import type { Site } from "./shared.ts";
+import { templateName } from "./workflow.ts";
 
 /**
  * Rules of Prometheus, for its operator: who is told is a matter of its Alertmanager.
@@ -53,7 +54,7 @@ function alertOf(site: Site, scope: Scope, alarm: AlarmPlan) {
 }
 
 /**
- * Of the exporter of NATS. What fails is counted where it ends up: in a queue. The numbers' names begin with `nats` where
+ * Of Argo, or of the exporter of NATS. What fails is counted where it ends up: in a queue. The numbers' names begin with `nats` where
  * NATS' own chart runs the exporter, else with `jetstream`.
  *
  * @see https://github.com/nats-io/prometheus-nats-exporter/blob/main/collector/jsz.go
@@ -63,8 +64,23 @@ function expressionOf(site: Site, scope: Scope, { part, metric, period }: AlarmP
     const { stream, consumer } = queueAddress(site, scope, part);
     return `max({__name__=~"(nats|jetstream)_consumer_num_pending",stream_name="${stream}",consumer_name="${consumer}"})`;
   }
-  const { stream } = queueAddress(site, scope, failureQueue(scope.plan(part))!);
+  const plan = scope.plan(part);
+  if (plan.kind === "workflow") return failedRuns(templateName(scope, plan), period);
+  const { stream } = queueAddress(site, scope, failureQueue(plan)!);
   return `max(increase({__name__=~"(nats|jetstream)_stream_last_seq",stream_name="${stream}"}[${period}s]))`;
+}
+
+/**
+ * Argo's own count, in which a run that was stopped has failed. A series begins with its first failure: that one is no
+ * increase.
+ *
+ * @see https://argo-workflows.readthedocs.io/en/latest/metrics/
+ */
+function failedRuns(template: string, period: number): string {
+  const count = `argo_workflows_workflowtemplate_triggered_total{name="${template}",phase=~"Failed|Error"}`;
+  const known = `sum(increase(${count}[${period}s]) and ${count} offset ${period}s)`;
+  const fresh = `sum(${count} unless ${count} offset ${period}s)`;
+  return `(${known} or vector(0)) + (${fresh} or vector(0))`;
 }
 
 /** The queue that gets what a function or task fails at; nothing if there is none. */

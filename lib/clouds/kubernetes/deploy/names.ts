@@ -1,5 +1,5 @@
 import type { Scope } from "../../../parts/cloud.ts";
-import type { TaskPlan } from "../../../parts/plan.ts";
+import type { TaskPlan, WorkflowPlan } from "../../../parts/plan.ts";
 import { type NameRule, shortHash } from "../../../shared/name.ts";
 import type { Site } from "./shared.ts";
 
@@ -8,6 +8,9 @@ export const OBJECT_NAME: NameRule = { max: 63, allowed: /[a-z0-9-]/, lowerCase:
 
 /** The controller adds eleven characters to the names of its Jobs. https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ */
 export const CRON_JOB_NAME: NameRule = { ...OBJECT_NAME, max: 52 };
+
+/** Names of Workflows are 17 characters longer at most, and labels of Argo's, which have 63. */
+export const FLOW_NAME: NameRule = { ...OBJECT_NAME, max: 46 };
 
 /** Token of a subject, and name of a stream; short, for several make up one name. https://docs.nats.io/nats-concepts/jetstream/streams */
 export const NATS_NAME: NameRule = { max: 63, allowed: /[a-z0-9-]/, lowerCase: true };
@@ -27,4 +30,5 @@ export const callSubject = (site: Site, scope: Scope, name: string): string =>
 export const workerName = (scope: Scope, { worker }: TaskPlan): string => scope.physicalName(CRON_JOB_NAME, worker);
 
 /** A keeper's objects, its consumer and the last token of its subject. */
-export const keeperName = (scope: Scope, { name }: TaskPlan): string => scope.physicalName(OBJECT_NAME, name, "keep");
+export const keeperName = (scope: Scope, { name }: TaskPlan | WorkflowPlan): string =>
+  scope.physicalName(OBJECT_NAME, name, "keep");

@@ -16,7 +16,7 @@ export interface NetworkSettings {
   readonly nats?: Way;
   /** The way to the store; behind a service it is the port of the store's pods. @default what its url names */
   readonly store?: Way;
-  /** The way of keepers to the API server. @default ports 443 and 6443 of any address */
+  /** The way to the API server, for keepers and the pods of workflows. @default ports 443 and 6443 of any address */
   readonly api?: Way;
   /** Other places that the code of functions speaks with. @default none */
   readonly others?: readonly Way[];
@@ -46,15 +46,21 @@ export function isolate(site: Site): void {
   });
 }
 
-/** The one way more that a keeper has. */
-export const keeperPolicy = (site: Site, part: string, name: string, options: pulumi.CustomResourceOptions) =>
+/** The one way more that keepers have, and pods whose ends are told to Argo. */
+export const apiPolicy = (
+  site: Site,
+  part: string,
+  name: string,
+  matchLabels: Readonly<Record<string, string>>,
+  options: pulumi.CustomResourceOptions,
+) =>
   site.make(
     kubernetes.networking.v1.NetworkPolicy,
     `${part}-network`,
     {
       metadata: site.metadata(name, part),
       spec: {
-        podSelector: { matchLabels: site.selector(name) },
+        podSelector: { matchLabels },
         policyTypes: ["Egress"],
         egress: [site.settings.network?.api ?? API_SERVER],
       },

@@ -15,6 +15,19 @@ export const keeperRules = (job: string): PolicyRule[] => [
   { apiGroups: [""], resources: ["pods"], verbs: ["list"] },
 ];
 
+/**
+ * All a workflow's keeper may do: make Workflows, follow them and end them. That `create` knows no names is why keepers are
+ * the only ones to have it: whoever makes a Workflow may run anything in the namespace, as any of its accounts.
+ */
+export const FLOW_KEEPER_RULES: PolicyRule[] = [
+  { apiGroups: ["argoproj.io"], resources: ["workflows"], verbs: ["create", "get", "list", "watch", "patch"] },
+];
+
+/** What it takes to tell Argo how a pod ended. https://argo-workflows.readthedocs.io/en/latest/workflow-rbac/ */
+export const FLOW_EXECUTOR_RULES: PolicyRule[] = [
+  { apiGroups: ["argoproj.io"], resources: ["workflowtaskresults"], verbs: ["create", "patch"] },
+];
+
 /** What it takes to read the logs of runs with `millrace/client/kubernetes` or `kubectl`. */
 export const LOG_READER_RULES: PolicyRule[] = [
   { apiGroups: [""], resources: ["pods"], verbs: ["list"] },

@@ -1,4 +1,3 @@
-import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import { DEFAULTS } from "../../../parts/defaults.ts";
@@ -9,10 +8,10 @@ import type { LinkAddress } from "../../../runtime/deployment.ts";
 import { writeEnvironment } from "../../../shared/environment.ts";
 import { codeOf, runtimeFile } from "./code.ts";
 import { setupJob } from "./errand.ts";
-import { budget, deploymentOf } from "./function.ts";
+import { keeper } from "./keeper.ts";
 import { callSubject, keeperName, NATS_NAME, workerName } from "./names.ts";
-import { HEALTH_PORT, keeperPolicy } from "./network.ts";
-import { type Process, placeOf } from "./pod.ts";
+import { HEALTH_PORT } from "./network.ts";
+import { placeOf } from "./pod.ts";
 import { queueAddress } from "./queue.ts";
 import { keeperRules } from "./rbac.ts";
 import type { Site } from "./shared.ts";
@@ -20,10 +19,6 @@ import { callStream } from "./trigger.ts";
 
 /** Seconds until what a keeper was told is told to another one. */
 const VISIBILITY = 30;
-/** What a keeper takes nearly always: it is there day and night. */
-const AT_REST = { memory: 128 * 2 ** 20, cpu: 0.05 };
-/** Seconds in which a keeper finishes what is under way. */
-const GRACE = 30;
 
 /**
  * A task: its rows in a table of its own, and the keeper, a process that is always there. It makes a Job for each
@@ -74,37 +69,15 @@ function addressFields(site: Site, scope: Scope, plan: TaskPlan) {
 
 function keeperOf(site: Site, scope: Scope, plan: TaskPlan, setup: pulumi.Resource) {
   const part = `${plan.name}-keep`;
-  const name = keeperName(scope, plan);
   const address = taskAddress(site, scope, plan);
-  const code = site.upload(
-    codeOf(keeperPlan(plan), "keep", { tasks: runtimeFile("keeper") }),
-    "code",
-    `${part}-code`,
-    scope.options,
-  );
-  const account = site.account(part, part, scope.options, name);
-  const granted = grant(site, scope, plan, part, name, account);
-  const { functionMemory: memory, functionCpu: cpu } = DEFAULTS;
-  const process: Process = {
-    account,
-    hasToken: true,
-    code,
+  return keeper(site, scope, {
+    part,
+    name: keeperName(scope, plan),
+    code: codeOf(keeperPlan(plan), "keep", { tasks: runtimeFile("keeper") }),
     environment: environmentOf(site, scope, plan, address),
-    machine: { memory, cpu, disk: 0 },
-    atRest: AT_REST,
-    grace: GRACE,
-    health: "is well",
-  };
-  return {
-    "keeper-deployment": deploymentOf(site, scope, { name, part, process, isScaled: false }, [
-      setup,
-      granted.binding,
-      keeperPolicy(site, part, name, scope.options),
-    ]),
-    "keeper-role": granted.role,
-    "keeper-code": code.object,
-    "keeper-budget": budget(site, scope, part, name),
-  };
+    rules: keeperRules(workerName(scope, plan)),
+    setup,
+  });
 }
 
 const environmentOf = (site: Site, scope: Scope, plan: TaskPlan, address: pulumi.Output<LinkAddress>) =>
@@ -136,29 +109,4 @@ function keeperPlan({ name, stem, construct, cloud }: TaskPlan): FunctionPlan {
     attempts: DEFAULTS.attempts,
     backoff: DEFAULTS.backoff,
   };
-}
-
-/**
- * What only keepers may, in their own namespace.
- *
- * @see https://kubernetes.io/docs/reference/access-authn-authz/rbac/
- */
-function grant(site: Site, scope: Scope, plan: TaskPlan, part: string, name: string, account: pulumi.Output<string>) {
-  const role = site.make(
-    kubernetes.rbac.v1.Role,
-    `${part}-role`,
-    { metadata: site.metadata(name, part), rules: keeperRules(workerName(scope, plan)) },
-    scope.options,
-  );
-  const binding = site.make(
-    kubernetes.rbac.v1.RoleBinding,
-    `${part}-role-binding`,
-    {
-      metadata: site.metadata(name, part),
-      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: role.metadata.name },
-      subjects: [{ kind: "ServiceAccount", name: account, namespace: site.namespace }],
-    },
-    scope.options,
-  );
-  return { role, binding };
 }

@@ -32,7 +32,7 @@ export interface WatchEvent<Resource> {
 
 /** One question to the API server. */
 export interface ApiRequest {
-  readonly verb: "get" | "list" | "watch" | "create" | "update" | "delete";
+  readonly verb: "get" | "list" | "watch" | "create" | "update" | "patch" | "delete";
   /** `/apis/batch/v1/namespaces/x/jobs` */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
@@ -49,7 +49,10 @@ const TIMEOUT = 30_000;
 /** A connection whose other side has gone without a word is found out that soon, in milliseconds. */
 const KEEP_ALIVE = 15_000;
 
-const METHODS = { get: "GET", list: "GET", watch: "GET", create: "POST", update: "PUT", delete: "DELETE" } as const;
+const METHODS = {
+  ...{ get: "GET", list: "GET", watch: "GET" },
+  ...{ create: "POST", update: "PUT", patch: "PATCH", delete: "DELETE" },
+} as const;
 
 /** The few calls we make to an API server, as JSON over HTTPS. */
 export class KubernetesApi {
@@ -109,7 +112,11 @@ export class KubernetesApi {
     const headers = {
       authorization: `Bearer ${await this.#target.token()}`,
       accept: "application/json",
-      ...(text !== undefined && { "content-type": "application/json", "content-length": Buffer.byteLength(text) }),
+      ...(text !== undefined && {
+        // A patch says what is to be other than it is. https://datatracker.ietf.org/doc/html/rfc7396
+        "content-type": verb === "patch" ? "application/merge-patch+json" : "application/json",
+        "content-length": Buffer.byteLength(text),
+      }),
     };
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const options = { method: METHODS[verb], headers, agent: this.#agent, ...(signal && { signal }) };

@@ -19,6 +19,8 @@ export interface FlowStep {
 /** A call, and the time it has. */
 export interface FlowCall {
   readonly call: StepCall;
+  /** What it is remembered by: its path, and which attempts of the steps around it these are. */
+  readonly key: string;
   /** Seconds. @default no bound */
   readonly timeout?: number;
 }
@@ -39,10 +41,11 @@ export function readFlowCall(variables: Variables): FlowCall {
     origin,
     knownValue(origin, variable(variables, `MILLRACE_KNOWN_${index}`)),
   ]);
+  const key = `${variables.MILLRACE_AT ?? ""}${step}`;
   const call = readStepCall({
     millrace: "step",
     run: variable(variables, "MILLRACE_RUN"),
-    step: `${variables.MILLRACE_AT ?? ""}${step}`,
+    step: plainPath(key),
     // Argo counts retries from 0.
     attempt: Number(variables.MILLRACE_RETRIES ?? 0) + 1,
     attempts,
@@ -50,8 +53,11 @@ export function readFlowCall(variables: Variables): FlowCall {
     mapping: JSON.stringify(mapping),
     known: Object.fromEntries(values),
   })!;
-  return { call, ...(timeout !== undefined && { timeout }) };
+  return { call, key, ...(timeout !== undefined && { timeout }) };
 }
+
+/** A path without the attempts of the steps around it, which are written `~0~`. */
+export const plainPath = (place: string): string => place.replaceAll(/~\d+~/g, "");
 
 /** An answer as the workflow carries it: its JSON in base64. */
 export const writtenAnswer = (answer: StepAnswer): string => Buffer.from(JSON.stringify(answer)).toString("base64");

@@ -1,5 +1,6 @@
 import { type AttemptRef, attemptId, type PlatformNameRule, platformName } from "../../../runtime/tasks/ids.ts";
 import { shortHash } from "../../../shared/name.ts";
+import type { FlowRef } from "./argo.ts";
 
 /** The container of a pod that does the work. */
 export const WORKER = "main";
@@ -13,6 +14,7 @@ const LABELS = {
   run: "millrace/run",
   attempt: "millrace/attempt",
   tenant: "millrace/tenant",
+  flow: "millrace/flow",
 } as const;
 
 /** https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set */
@@ -54,6 +56,17 @@ export const attemptNote = ({ task, id, attempt }: AttemptRef): Record<string, s
 /** The attempt that annotations name. */
 export const attemptIn = (annotations: Readonly<Record<string, string>> = {}): AttemptRef | undefined =>
   annotations[NOTE] === undefined ? undefined : (JSON.parse(annotations[NOTE]) as AttemptRef);
+
+/** What the Workflows of one WorkflowTemplate have, and the pods of their steps. */
+export const flowLabels = (template: string): Record<string, string> => ({ [LABELS.flow]: template });
+
+/** The annotation that names a Workflow's run in full. */
+const FLOW_NOTE = "millrace/run";
+
+export const flowNote = (ref: FlowRef): Record<string, string> => ({ [FLOW_NOTE]: JSON.stringify(ref) });
+
+export const flowIn = (annotations: Readonly<Record<string, string>> = {}): FlowRef | undefined =>
+  annotations[FLOW_NOTE] === undefined ? undefined : (JSON.parse(annotations[FLOW_NOTE]) as FlowRef);
 
 /** The number of the attempt that an object is labelled with. */
 export const attemptLabel = (labels: Readonly<Record<string, string>> = {}): number => Number(labels[LABELS.attempt]);
