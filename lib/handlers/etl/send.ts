@@ -1,6 +1,6 @@
 import type { StreamRecord } from "../../runtime/events.ts";
 import { packMessage } from "../../runtime/packed-message.ts";
-import type { BucketReader, BucketWriter, FunctionInvoker, NewRecord, QueueSender } from "../../runtime/ports.ts";
+import type { BucketWriter, FunctionInvoker, NewRecord, QueueSender } from "../../runtime/ports.ts";
 import type { PayloadReference } from "../../runtime/tasks/envelope.ts";
 import { type DeadLetter, referred } from "./dead-letter.ts";
 import type { Finished, Output } from "./outputs.ts";

@@ -1,0 +1,155 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
+import { expect, test } from "vitest";
+import type { LocalClient } from "../../lib/clouds/local/client.ts";
+import type { DeadLetter } from "../../lib/handlers/etl/dead-letter.ts";
+import type { NewRecord } from "../../lib/runtime/ports.ts";
+import type { Envelope } from "../../lib/runtime/tasks/envelope.ts";
+import { startLocal } from "../../lib/testing/index.ts";
+
+const project = fileURLToPath(new URL("../..", import.meta.url));
+const example = fileURLToPath(new URL("../../examples/kafka-etl-pipeline/index.ts", import.meta.url));
+const program = fileURLToPath(new URL("./programs/etl-stack.ts", import.meta.url));
+
+const asRecords = (values: readonly unknown[]): readonly NewRecord[] =>
+  values.map((value) => ({ value: JSON.stringify(value) }));
+
+const bodies = async <Body>({ queues }: LocalClient, queue: string): Promise<readonly Body[]> =>
+  (await queues.peek(queue, 1000)).map(({ body }) => JSON.parse(body) as Body);
+
+const until = (holds: () => Promise<boolean>) => expect.poll(holds, { timeout: 30_000, interval: 50 }).toBe(true);
+
+test("the example: orders go through, what is none is told with its record, its error and a hook", async () => {
+  await using cloud = await startLocal({ program: example, project });
+  const order = (id: string, price: number) => ({ id, customer: "Ada Lovelace", items: [{ name: "tea", price }] });
+  const poison = Buffer.from([0xff, 0xfe, 0x00]);
+  await cloud.streams.produce("orders-source", [
+    ...asRecords([order("a", 1.5), order("b", 0), { id: "c" }]),
+    { value: poison, key: "k", headers: { region: "eu" }, partition: 0 },
+    {},
+  ]);
+  await until(async () => (await bodies(cloud, "orders-dead-letters")).length === 3);
+  await until(async () => (await bodies(cloud, "orders-done")).length === 1);
+  expect(await bodies(cloud, "orders-done")).toEqual([{ order: "a", customer: "***ce", total: 150 }]);
+  const letters = await bodies<DeadLetter>(cloud, "orders-dead-letters");
+  const binary = letters.find(({ operator }) => operator === "format");
+  expect(binary).toMatchObject({
+    record: {
+      ...{ topic: "orders-source", partition: 0, key: "k", headers: { region: "eu" } },
+      ...{ value: poison.toString("base64"), base64: ["value"], valueSize: 3, overflowFlag: false },
+    },
+    error: { kind: "bad-input", message: "the value is no UTF-8 text" },
+  });
+  expect(letters.filter(({ operator }) => operator === "1")).toHaveLength(2);
+}, 60_000);
+
+test("the demonstration: two batches, one of which is stopped by hand; a message in each queue", async () => {
+  await using cloud = await startLocal({ program: example, project });
+  await cloud.streams.produce("scores-source", asRecords([{ text: "quick" }, { text: "slow", seconds: 60 }]));
+  const { tasks } = cloud;
+  await until(async () => (await tasks.list("scores-runs")).tasks.length === 2);
+  await until(async () => (await tasks.list("scores-runs", { status: "succeeded" })).tasks.length === 1);
+  await until(async () => (await tasks.list("scores-runs", { status: "running" })).tasks.length === 1);
+  const [running] = (await tasks.list("scores-runs", { status: "running" })).tasks;
+  await tasks.stop("scores-runs", running!.id);
+  expect((await tasks.wait("scores-runs", running!.id)).status).toBe("stopped");
+  await until(async () => (await bodies(cloud, "scores-dead-letters")).length === 1);
+
+  const [done] = await bodies<Envelope>(cloud, "scores-done");
+  expect(done!.responseContext).toEqual({ statusCode: 200, functionError: "" });
+  expect(JSON.parse(done!.responsePayload as string)).toEqual([{ text: "quick", score: 5 }]);
+  expect(JSON.parse(done!.requestPayload as string)).toEqual([
+    {
+      ...{ topic: "scores-source", key: null, value: '{"text":"quick"}', valueSize: 16, overflowFlag: false },
+      ...{ partition: expect.any(Number), offset: 0, timestamp: expect.any(Number) },
+    },
+  ]);
+  const [dead] = await bodies<Envelope>(cloud, "scores-dead-letters");
+  expect(dead!.requestContext.condition).toBe("stopped");
+  expect(JSON.parse(dead!.requestPayload as string)).toMatchObject([{ value: '{"text":"slow","seconds":60}' }]);
+}, 60_000);
+
+test("dead letters go back: those of a kind, first only counted, and come to something once they can", async () => {
+  await using cloud = await startLocal({ program: example, project });
+  const { tasks, streams } = cloud;
+  await streams.produce("orders-source", [...asRecords([{ id: "a" }, { id: "b" }]), { value: "no JSON" }]);
+  await until(async () => (await bodies(cloud, "orders-dead-letters")).length === 3);
+  const redrive = async (request: object) => {
+    const { id } = await tasks.submit("orders-redrive", request);
+    expect((await tasks.wait("orders-redrive", id)).status).toBe("succeeded");
+    return (await tasks.audit("orders-redrive", id))!.result;
+  };
+  expect(await redrive({ where: "id = 'a'", dryRun: true })).toEqual({ matched: 1, redriven: 0, left: 3 });
+  expect(await redrive({ where: "id = 'a'" })).toEqual({ matched: 1, redriven: 1, left: 2 });
+  // It is as dead as it was.
+  await until(async () => (await bodies(cloud, "orders-dead-letters")).length === 3);
+  expect(await redrive({ kind: "unavailable" })).toEqual({ matched: 0, redriven: 0, left: 3 });
+  expect(await redrive({})).toMatchObject({ redriven: expect.any(Number) });
+  const { id } = await tasks.submit("orders-redrive", { kind: 1 });
+  expect(await tasks.wait("orders-redrive", id)).toMatchObject({ status: "failed", error: { kind: "bad-input" } });
+}, 60_000);
+
+test("in Python: what fails or kills the worker is dead alone, several and none come of the others", async () => {
+  await using cloud = await startLocal({ program, project });
+  await cloud.streams.produce(
+    "cleaned-source",
+    Array.from({ length: 10 }, (_, n) => ({ value: JSON.stringify({ n }), partition: 0 })),
+  );
+  await until(async () => (await bodies(cloud, "cleaned-done")).length === 14);
+  const numbers = (await bodies<{ readonly n: number }>(cloud, "cleaned-done")).map(({ n }) => n);
+  expect(numbers.toSorted((one, other) => one - other)).toEqual([0, 1, 2, 3, 4, 5, 8, 9, 14, 15, 16, 17, 18, 19]);
+  const letters = await bodies<DeadLetter>(cloud, "cleaned-dead-letters");
+  expect(letters.map(({ record }) => record.offset).toSorted()).toEqual([3, 5]);
+}, 60_000);
+
+const COUNT = 1500;
+const poison = Array.from({ length: COUNT / 10 }, (_, index) => index * 10 + 7);
+const good = Array.from({ length: COUNT }, (_, n) => n).filter((n) => n % 10 !== 7);
+
+/** All records of a stream. */
+async function recordsIn({ streams }: LocalClient, stream: string) {
+  const info = (await streams.list()).find((one) => one.stream === stream)!;
+  const pages = info.partitions.map(({ partition }) => streams.read(stream, { partition, limit: 10_000 }));
+  return (await Promise.all(pages)).flatMap(({ records }) => records);
+}
+
+const numbersOf = (texts: readonly string[]): readonly number[] =>
+  texts.map((text) => (JSON.parse(text) as { readonly n: number }).n);
+const inOrder = (numbers: readonly number[]) => numbers.toSorted((one, other) => one - other);
+
+test("functions that are killed again and again: every record once, every poison one once", async () => {
+  await using cloud = await startLocal({ program, project });
+  const { streams, queues } = cloud;
+  for (const part of ["things-stream", "things-orders", "things-dead"]) {
+    cloud.fault({ at: "stream.commit" as never, part, times: 2, rate: 0.3, kill: true });
+  }
+  cloud.fault({ at: "bucket.put", part: "things-bucket", times: 3, rate: 0.3, kill: true });
+  cloud.fault({ at: "bucket.put", part: "things-bucket", times: 3, rate: 0.3, when: "after", kill: true });
+  cloud.fault({ at: "queue.send", part: "things-queue", times: 2, rate: 0.1, when: "after", kill: true });
+  for (let at = 0; at < COUNT; at += 250) {
+    const some = Array.from({ length: 250 }, (_, index) => at + index);
+    await streams.produce(
+      "things-orders",
+      some.map((n) => ({ value: JSON.stringify({ n }), key: `k${n % 9}` })),
+    );
+    await pause(100);
+  }
+  for (const group of (await streams.lag("things-orders")).map((one) => one.group)) {
+    await until(async () => (await streams.lag("things-orders")).find((one) => one.group === group)!.lag === 0);
+  }
+
+  const texts = (await recordsIn(cloud, "things-stream")).map(({ value }) => Buffer.from(value!).toString());
+  expect(inOrder(numbersOf(texts))).toEqual(good);
+  const dead = await recordsIn(cloud, "things-dead");
+  expect(inOrder(numbersOf(dead.map(({ value }) => Buffer.from(value!).toString())))).toEqual(poison);
+
+  const bucket = cloud.buckets.bucket("things-bucket");
+  const { objects } = await bucket.list();
+  const lines = await Promise.all(objects.map(async ({ key }) => gunzipSync(await bucket.get(key)).toString()));
+  expect(inOrder(numbersOf(lines.flatMap((text) => text.split("\n").slice(0, -1))))).toEqual(good);
+
+  const messages = await queues.peek("things-queue", 1000);
+  expect((await queues.stats("things-queue")).ready).toBeGreaterThanOrEqual(good.length);
+  expect(new Set(messages.map(({ attributes }) => attributes.id)).size).toBeGreaterThan(900);
+}, 90_000);
