@@ -7,6 +7,7 @@ import { addCompletion } from "./commands/completion.ts";
 import { addDev } from "./commands/dev.ts";
 import { addFlows } from "./commands/flows.ts";
 import { addQueues } from "./commands/queues.ts";
+import { addStreams } from "./commands/streams.ts";
 import { addSynth } from "./commands/synth.ts";
 import { addTasks } from "./commands/tasks.ts";
 import { describeError, EXIT, exitCodeOf } from "./exit.ts";
@@ -81,7 +82,7 @@ function millrace(cli: Cli): Command {
     .exitOverride()
     .showHelpAfterError("(--help tells more)")
     .addHelpText("after", HELP);
-  for (const add of [addDev, addSynth, addTasks, addFlows, addBuckets, addQueues]) add(program, cli);
+  for (const add of [addDev, addSynth, addTasks, addFlows, addBuckets, addQueues, addStreams]) add(program, cli);
   return program;
 }
 

@@ -1,5 +1,5 @@
 import { createInterface } from "node:readline/promises";
-import { text } from "node:stream/consumers";
+import { buffer, text } from "node:stream/consumers";
 import { createLogUpdate } from "log-update";
 import pico from "picocolors";
 
@@ -20,6 +20,7 @@ export interface Terminal {
   /** Lines at the foot of standard error that are redrawn in place; nothing is shown where it is no terminal. */
   live(): Live;
   readInput(): Promise<string>;
+  readBytes(): Promise<Buffer>;
   /** Whether there is somebody to ask. */
   readonly canAsk: boolean;
   /** Asks a yes-or-no question; anything but yes is no. */
@@ -45,6 +46,7 @@ export function processTerminal({ stdin, stdout, stderr, env }: NodeJS.Process):
     columns: stdout.isTTY ? stdout.columns : undefined,
     live: () => (stderr.isTTY && !isPlain ? liveOn(stderr) : { show() {}, clear() {} }),
     readInput: () => text(stdin),
+    readBytes: () => buffer(stdin),
     canAsk: stdin.isTTY === true && stderr.isTTY === true,
     async confirm(question, signal) {
       const lines = createInterface({ input: stdin, output: stderr, terminal: false });

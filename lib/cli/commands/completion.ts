@@ -13,6 +13,7 @@ const PART_ARGUMENTS: readonly (readonly [verbs: readonly string[], argument: st
   [["start", "list", "get", "stop", "retry", "graph"].map((verb) => `flows ${verb}`), "workflow", "workflow"],
   [["ls", "put", "get"].map((verb) => `buckets ${verb}`), "bucket", "bucket"],
   [["peek", "send", "redrive"].map((verb) => `queues ${verb}`), "queue", "queue"],
+  [["ls", "produce", "tail", "lag"].map((verb) => `streams ${verb}`), "stream", "stream"],
 ];
 
 /** Arguments that are files: the shell's own completion of files is off once a command completes. */

@@ -176,6 +176,10 @@ function renderEvent(event: OtherEvent, colors: Colors): string | undefined {
       return `${dim(event.function)} ${event.level === "error" ? red(plain(event.message)) : plain(event.message)}`;
     case "object.created":
       return `${cyan("object")} ${event.bucket} ${plain(event.object.key)} ${dim(formatBytes(event.object.size))}`;
+    case "records.consumed": {
+      const { stream, partition, first, last, count: amount } = event;
+      return `${cyan("records")} ${stream} ${partition}/${first}–${last} ${dim(`${count(amount, "record")}, done by ${event.function}`)}`;
+    }
     case "alarm.changed": {
       const { state, metric, part, value, above } = event;
       const text = `${state === "alarm" ? "alarm" : "alarm over"}: ${metric} of ${part} ${value} (bound ${above})`;
