@@ -194,7 +194,7 @@ export class LogArchivePipeline extends Construct {
 const UPLOADER = { timeout: "10 minutes", memory: "512 MB", cpu: 0.5 } as const;
 
 /** A slot that nobody gives back is waited for that long, in milliseconds; to append takes a fraction of it. */
-const LEASE = 20_000;
+const LEASE = 10_000;
 const MOST_FILES = 100;
 const LEVELS: Readonly<Record<Codec, { readonly least: number; readonly most: number; readonly usual: number }>> = {
   // Of gzip's levels, 2 has the most of what is to be had at little cost.

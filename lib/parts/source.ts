@@ -47,7 +47,8 @@ export function received(
 
 /**
  * Records came into the stream. A batch that fails is given again, and those behind it in its partitions wait; how
- * often is the function's `attempts`, then its records go to `failures`.
+ * often is the function's `attempts`, then its records go to `failures`. Without such a queue it is given again until it
+ * is done.
  *
  * @param options.batch most records in one invocation. @default 100
  * @param options.window longest wait for a batch to fill. @default "1 second"

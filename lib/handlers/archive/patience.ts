@@ -7,6 +7,8 @@ export type Waiting = Pick<Context, "clock" | "signal" | "log" | "run">;
 
 const FIRST_PAUSE = 100;
 const LONGEST_PAUSE = 5000;
+/** Whoever has what is wanted is done with it in a moment, most times. */
+const LONGEST_QUEUE = 500;
 /** Kept of an invocation's time, to end it in an orderly way; of a short one a fifth. */
 const RESERVE = 10_000;
 
@@ -28,10 +30,11 @@ export async function patiently<Result>(
       return await work();
     } catch (error) {
       signal.throwIfAborted();
-      const wait = pause * (0.5 + Math.random());
+      const isTaken = error instanceof MillraceError && error.kind === "conflict";
+      const wait = (isTaken ? Math.min(pause, LONGEST_QUEUE) : pause) * (0.5 + Math.random());
       const helps = error instanceof MillraceError && kinds.includes(error.kind) && clock.now() + wait < until;
       if (!helps) throw error;
-      if (error.kind !== "conflict") log.warn("another try", { error: error.message });
+      if (!isTaken) log.warn("another try", { error: error.message });
       await sleep(clock, wait, signal);
     }
   }

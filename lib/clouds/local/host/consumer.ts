@@ -68,7 +68,8 @@ const PAUSE = 1000;
 
 /**
  * Gives the records of one stream to one function, in batches of one partition each: those of a partition one after
- * the other, several partitions at once. The place moves on when a batch is done, or is given up.
+ * the other, several partitions at once. The place moves on when a batch is done, or is given up: where there is a failure
+ * queue to take it.
  */
 export class Consumer {
   readonly #options: ConsumerOptions;
@@ -204,7 +205,8 @@ export class Consumer {
       });
     } else if (this.#isClosing) {
       // It was cut short: it is given again at the next start, and this time does not count.
-    } else if (isRetryable(error) && attempts < plan.attempts) {
+    } else if (plan.failures === undefined || (isRetryable(error) && attempts < plan.attempts)) {
+      // Nobody would have what is given up without a failure queue: as on other clouds, the partition waits for it.
       const due = clock.now() + backoffMilliseconds(plan.backoff, attempts, random);
       places.retry(group, event.stream, partition, { attempts, until, due });
     } else this.#giveUp(event, { error: shortened(error), attempts }, until, settings);

@@ -1,0 +1,49 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { evaluate } from "../../lib/program/evaluate.ts";
+import { startLocal } from "../../lib/testing/index.ts";
+import { ARCHIVE, archived, expectAll, LINES, lagOf, lines, program, project } from "./log-archive.ts";
+
+test("lines go from the stream to the bucket, by application, once each", { timeout: 60_000 }, async () => {
+  await using cloud = await startLocal({ program, project, clock: "virtual" });
+  await cloud.streams.produce(LINES, lines(0, 1500));
+  await cloud.idle();
+  expect(await lagOf(cloud)).toBe(0);
+  expect(readdirSync(join(cloud.folder, "volumes", "logs-files"))).toHaveLength(18);
+  await cloud.advance("1 minute");
+  await expectAll(cloud);
+  expect(readdirSync(join(cloud.folder, "volumes", "logs-files", "orders"))).toEqual([]);
+  const verbs = (name: string) =>
+    cloud
+      .usedVerbs(name)
+      .map(({ part, action }) => `${action} ${part}`)
+      .sort();
+  expect(verbs("logs-append")).toEqual(["table.read logs-slots", "table.write logs-slots"]);
+  expect(verbs("logs-upload")).toEqual([
+    "bucket.read logs-archive",
+    "bucket.write logs-archive",
+    "table.read logs-slots",
+    "table.write logs-slots",
+  ]);
+});
+
+test("functions that are killed, batches that come twice, a table that fails", { timeout: 90_000 }, async () => {
+  await using cloud = await startLocal({ program, project });
+  cloud.fault({ at: "table.put", part: "logs-slots", rate: 0.05, times: 2, kill: true });
+  cloud.fault({ at: "table.put", part: "logs-slots", rate: 0.02, times: 10, error: "unavailable" });
+  cloud.fault({ at: "function.end", part: "logs-append", rate: 0.1, times: 2, kill: true });
+  cloud.fault({ at: "stream.consumed", part: "logs-append", rate: 0.2, duplicate: 1 });
+  cloud.fault({ at: "bucket.put", part: ARCHIVE, rate: 0.2, times: 3, kill: true });
+  await cloud.streams.produce(LINES, lines(0, 800));
+  await expect.poll(() => lagOf(cloud), { timeout: 45_000, interval: 200 }).toBe(0);
+  await expect.poll(async () => (await archived(cloud)).length, { timeout: 30_000, interval: 500 }).toBe(800);
+  await expectAll(cloud);
+});
+
+test("the example has no problems", { timeout: 60_000 }, async () => {
+  const example = join(project, "examples", "log-archive-pipeline", "index.ts");
+  const { plan, problems } = await evaluate({ folder: project, program: example });
+  expect(problems).toEqual([]);
+  expect(plan.parts.map(({ name }) => name)).toContain("logs-append");
+});
