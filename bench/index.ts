@@ -22,6 +22,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   preview: () => import("./preview.ts"),
   mapreduce: () => import("./mapreduce.ts"),
   transfer: () => import("./transfer.ts"),
+  kafka: () => import("./kafka.ts"),
 };
 
 const { positionals, values } = parseArgs({
