@@ -178,7 +178,8 @@ function renderEvent(event: OtherEvent, colors: Colors): string | undefined {
       return `${cyan("object")} ${event.bucket} ${plain(event.object.key)} ${dim(formatBytes(event.object.size))}`;
     case "records.consumed": {
       const { stream, partition, first, last, count: amount } = event;
-      return `${cyan("records")} ${stream} ${partition}/${first}–${last} ${dim(`${count(amount, "record")}, done by ${event.function}`)}`;
+      const offsets = first === last ? `${first}` : `${first}–${last}`;
+      return `${cyan("records")} ${stream} ${partition}/${offsets} ${dim(`${count(amount, "record")}, done by ${event.function}`)}`;
     }
     case "alarm.changed": {
       const { state, metric, part, value, above } = event;

@@ -48,7 +48,7 @@ export function sourceInWords(source: SourcePlan): string {
     case "schedule.fired":
       return `when ${source.schedule} comes round`;
     case "stream.consumed":
-      return `when records come into ${source.stream} (up to ${source.batch} at once)`;
+      return `when records come into ${source.stream} (up to ${source.batch} at once${source.group === undefined ? "" : `, as group ${source.group}`})`;
   }
 }
 
