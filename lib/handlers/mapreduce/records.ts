@@ -40,7 +40,7 @@ export interface ReadOptions {
   readonly block?: number;
 }
 
-const BLOCK = 8 * 2 ** 20;
+const BLOCK = 2 ** 20;
 /** Most records that a border cuts end within it. */
 const FIRST_OVER_READ = 64 * 2 ** 10;
 
@@ -111,15 +111,9 @@ export function pinned(
   { key, etag }: Piece,
   { signal, block = BLOCK }: ReadOptions,
 ): PinnedObject {
-  const checked = async <Result>(read: () => Promise<Result>): Promise<Result> => {
+  const checked = <Result>(read: () => Promise<Result>): Promise<Result> => {
     signal.throwIfAborted();
-    try {
-      return await read();
-    } catch (error) {
-      const isOther = error instanceof MillraceError && (error.kind === "conflict" || error.kind === "not-found");
-      // No retry brings back what the run began with.
-      throw isOther ? new MillraceError("bad-input", `${key} changed while the run read it`, { cause: error }) : error;
-    }
+    return unchanged(key, read);
   };
   return {
     block,
@@ -133,6 +127,17 @@ export function pinned(
       }),
     stream: () => checked(() => reader.stream(key, { ifMatch: etag })),
   };
+}
+
+/** Reads what the run began with. @throws `bad-input` if it is another one by now */
+export async function unchanged<Result>(key: string, read: () => Promise<Result>): Promise<Result> {
+  try {
+    return await read();
+  } catch (error) {
+    const isOther = error instanceof MillraceError && (error.kind === "conflict" || error.kind === "not-found");
+    // No retry brings back what the run began with.
+    throw isOther ? new MillraceError("bad-input", `${key} changed while the run read it`, { cause: error }) : error;
+  }
 }
 
 /** Where the piece's first record starts, with what was read behind it; nothing if none starts in it. */

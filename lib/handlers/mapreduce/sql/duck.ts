@@ -47,8 +47,13 @@ export class Duck {
     signal.addEventListener("abort", this.#interrupt);
   }
 
-  /** @param files besides those in the folder; they are read only */
-  static async open(scratch: string, settings: DuckSettings, signal: AbortSignal): Promise<Duck> {
+  /** @param files that it may read besides those in its folder */
+  static async open(
+    scratch: string,
+    settings: DuckSettings,
+    signal: AbortSignal,
+    files: readonly string[] = [],
+  ): Promise<Duck> {
     // Loaded when it is first asked for: the package is beside the bundle.
     const { DuckDBInstance } = await import("@duckdb/node-api");
     const folder = join(scratch, "duck");
@@ -63,16 +68,17 @@ export class Duck {
     });
     const connection = await instance.connect();
     const duck = new Duck(folder, instance, connection, signal);
-    await duck.#restrict();
+    await duck.#restrict(files);
     return duck;
   }
 
-  async #restrict(): Promise<void> {
+  async #restrict(files: readonly string[]): Promise<void> {
     for (const statement of [
       "PRAGMA enable_profiling = 'json'",
       `PRAGMA profiling_output = ${textOf(this.#profile)}`,
       `SET custom_profiling_settings = '{"OPERATOR_NAME":"true","OPERATOR_CARDINALITY":"true"}'`,
       `SET allowed_directories = [${textOf(`${this.folder}/`)}]`,
+      ...(files.length > 0 ? [`SET allowed_paths = [${files.map(textOf).join(", ")}]`] : []),
       "SET enable_external_access = false",
       "SET lock_configuration = true",
     ]) {

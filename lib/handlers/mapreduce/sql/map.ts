@@ -11,7 +11,7 @@ import type { SqlMapSettings } from "../settings.ts";
 import { codecHere, type Run } from "../shuffle.ts";
 import type { CombinerModule, GroupProgram } from "../user-code.ts";
 import { Duck, DuckError, toMillraceError } from "./duck.ts";
-import { plainTable, type RecordSource, type RecordsQuery, rawTables } from "./records.ts";
+import { plainTable, type RecordSource, type RecordsQuery, rawTables, type WholeFiles, wholeFiles } from "./records.ts";
 import { checkColumns, portable } from "./tables.ts";
 
 /** The user's code besides the query. */
@@ -23,9 +23,11 @@ type SqlMapContext = Context<MapLinks, SqlMapSettings, SqlMapCode>;
 
 /** Runs the mapper's query over the records that start in a shard. */
 export const handler = mapping<SqlMapSettings, SqlMapCode>(async (request, pieces, key, context) => {
-  const duck = await Duck.open(context.scratch, context.settings, context.signal);
+  const { links, settings, scratch, signal } = context;
+  const whole = await wholeFiles(links.input, { pieces, format: settings.format });
+  const duck = await Duck.open(scratch, settings, signal, [...whole.values()]);
   try {
-    return await mapped(duck, request, pieces, key, context);
+    return await mapped(duck, { request, pieces, whole, key }, context);
   } catch (error) {
     throw toMillraceError(error, "the mapper's query");
   } finally {
@@ -33,13 +35,15 @@ export const handler = mapping<SqlMapSettings, SqlMapCode>(async (request, piece
   }
 });
 
-async function mapped(
-  duck: Duck,
-  request: MapRequest,
-  pieces: readonly Piece[],
-  key: string,
-  context: SqlMapContext,
-): Promise<Mapped> {
+interface Shard {
+  readonly request: MapRequest;
+  readonly pieces: readonly Piece[];
+  readonly whole: WholeFiles;
+  /** Of the object that is put. */
+  readonly key: string;
+}
+
+async function mapped(duck: Duck, { request, pieces, whole, key }: Shard, context: SqlMapContext): Promise<Mapped> {
   const { settings, links, signal } = context;
   const { format, columns, skips } = settings;
   const source: RecordSource = { run: request.run, pieces, format, columns, links, signal };
@@ -52,7 +56,7 @@ async function mapped(
     return made;
   };
   try {
-    const made = await asked(await rawTables(duck, source));
+    const made = await asked(await rawTables(duck, source, whole));
     return { ...counted, ...made };
   } catch (error) {
     if (!(error instanceof DuckError && error.isOfData) || format === "parquet") throw error;

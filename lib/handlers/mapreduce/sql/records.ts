@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { MillraceError } from "../../../runtime/errors.ts";
+import type { BucketReader } from "../../../runtime/ports.ts";
 import type { RecordFormat } from "../../../shared/mapreduce/format.ts";
 import type { Columns } from "../../../shared/mapreduce/sql.ts";
 import { CsvFramer } from "../csv.ts";
@@ -8,8 +9,17 @@ import type { TextFormat } from "../formats.ts";
 import { type Counted, countBad } from "../map.ts";
 import { footerWith, readFooter, spansOf } from "../parquet.ts";
 import { csvOf, type Reading, type ReadingLinks, readingOf } from "../reading.ts";
-import { type Batch, type Borders, batches, isCompressed, type Piece, pinned, rawRecords } from "../records.ts";
-import { type Duck, DuckError } from "./duck.ts";
+import {
+  type Batch,
+  type Borders,
+  batches,
+  isCompressed,
+  type Piece,
+  pinned,
+  rawRecords,
+  unchanged,
+} from "../records.ts";
+import { type Duck, DuckError, textOf } from "./duck.ts";
 import { jsonReader, readerOf, type Table, TableFile } from "./tables.ts";
 
 /** What a shard's records are made tables of. */
@@ -31,19 +41,47 @@ export interface RecordsQuery {
   readonly records?: number;
 }
 
+/** Objects of which nothing is to be left out, by the number of their piece: DuckDB reads them where they lie. */
+export type WholeFiles = ReadonlyMap<number, string>;
+
+/** @throws `bad-input` if an object is another one by now */
+export async function wholeFiles(
+  input: Pick<BucketReader, "get" | "file">,
+  { pieces, format }: Pick<RecordSource, "pieces" | "format">,
+): Promise<WholeFiles> {
+  const files = new Map<number, string>();
+  // The names of columns are left out of CSV, and lines are looked at: those that DuckDB ends elsewhere.
+  const isLeftAsItIs = format === "jsonl" || csvOf(format)?.columns !== undefined;
+  for (const [index, { key, etag, from, to, size }] of isLeftAsItIs ? pieces.entries() : []) {
+    if (from > 0 || to < size || isCompressed(key)) continue;
+    const range = [0, Math.min(2, size - 1)] as const;
+    const start = await unchanged(key, () => input.get(key, { range, ifMatch: etag }));
+    if (BYTE_ORDER_MARK.equals(start)) continue;
+    const file = await unchanged(key, () => input.file(key, { ifMatch: etag }));
+    // It would be taken for a pattern of names.
+    if (!/[*?[]/.test(file)) files.set(index, file);
+  }
+  return files;
+}
+
 /** The shard's records as they are, in files that DuckDB reads. */
-export async function rawTables(duck: Duck, source: RecordSource): Promise<RecordsQuery> {
+export async function rawTables(
+  duck: Duck,
+  source: RecordSource,
+  whole: WholeFiles = new Map(),
+): Promise<RecordsQuery> {
   const { format, columns } = source;
   if (format === "parquet") return groupTables(duck, source);
   const files = new Map<string, { readonly file: TableFile; readonly table: Table }>();
   let hasReturns = false;
   try {
-    for (const piece of source.pieces) {
+    for (const [index, piece] of source.pieces.entries()) {
+      if (whole.has(index)) continue;
       const reading = await readingOf(source.run, piece, format, source.links, source.signal);
       // Objects with the same columns in the same order make one table.
       const key = JSON.stringify(reading.columns ?? []);
       const name = `records-${files.size}`;
-      const found = files.get(key) ?? { file: new TableFile(duck, name), table: tableOf(name, reading) };
+      const found = files.get(key) ?? { file: new TableFile(duck, name), table: tableOf(duck.file(name), reading) };
       files.set(key, found);
       for await (const bytes of bytesOf(piece, reading, source)) {
         hasReturns ||= format === "lines" && bytes.includes(CARRIAGE_RETURN);
@@ -56,14 +94,15 @@ export async function rawTables(duck: Duck, source: RecordSource): Promise<Recor
   }
   // To DuckDB a line ends there as well, and it wants all lines to end in the same way.
   if (hasReturns) return plainTable(duck, source, { records: 0, skipped: 0, bad: [] }, 0);
-  const tables = [...files.values()].map(({ table }) => table);
-  return { query: readerOf(duck, tables, format, columns), tables: csvOf(format) ? tables.length : 1 };
+  const asTheyAre = [...whole.values()].map((file) => tableOf(textOf(file), csvOf(format) ?? {}));
+  const tables = [...asTheyAre, ...[...files.values()].map(({ table }) => table)];
+  return { query: readerOf(tables, format, columns), tables: csvOf(format) ? tables.length : 1 };
 }
 
 const CARRIAGE_RETURN = 0x0d;
 const BYTE_ORDER_MARK = Buffer.from("\uFEFF");
 
-const tableOf = (name: string, { columns }: Reading): Table => ({ name, ...(columns && { columns }) });
+const tableOf = (file: string, { columns }: Pick<Reading, "columns">): Table => ({ file, ...(columns && { columns }) });
 
 /**
  * Row groups of Parquet: files in which only they are, where they are in the whole ones. What is left out takes no room
@@ -87,10 +126,10 @@ async function groupTables(duck: Duck, { pieces, links, signal }: RecordSource):
     } finally {
       file.close();
     }
-    tables.push({ name: file.name });
+    tables.push({ file: duck.file(file.name) });
     records += footer.groups.slice(first, end).reduce((sum, { rows }) => sum + rows, 0);
   }
-  return { query: readerOf(duck, tables, "parquet", {}), tables: 1, records };
+  return { query: readerOf(tables, "parquet", {}), tables: 1, records };
 }
 
 /** The bytes of the piece's records, without the names of columns or what else stands before the first one. */

@@ -62,7 +62,7 @@ async function pairsOf(
 ): Promise<string> {
   if (places.some(({ codec }) => codec === "parquet")) {
     const tables = await eachOf(places, (place, index) => fetched(duck, work, place, `run-${index}`, signal), AT_ONCE);
-    return readerOf(duck, tables, "parquet", {});
+    return readerOf(tables, "parquet", {});
   }
   const file = new TableFile(duck, "pairs");
   try {
@@ -101,7 +101,7 @@ async function fetched(
   } finally {
     file.close();
   }
-  return { name };
+  return { file: duck.file(name) };
 }
 
 async function sha256Of(file: string): Promise<string> {

@@ -7,8 +7,8 @@ import { type Duck, nameOf, textOf } from "./duck.ts";
 
 /** Records of a kind in a file that DuckDB reads. */
 export interface Table {
-  /** Its name in DuckDB's folder. */
-  readonly name: string;
+  /** Its file, as SQL writes it. */
+  readonly file: string;
   /** Of CSV, in their order. */
   readonly columns?: readonly string[];
 }
@@ -22,20 +22,20 @@ const LONGEST = 16 * 2 ** 20;
  * @param format in which they lie in their files
  * @param types by column
  */
-export function readerOf(duck: Duck, tables: readonly Table[], format: RecordFormat, types: Columns): string {
+export function readerOf(tables: readonly Table[], format: RecordFormat, types: Columns): string {
   if (tables.length === 0) return nothing(format, types);
-  if (format === "parquet") return `SELECT * FROM read_parquet(${listOf(duck, tables)}, union_by_name = true)`;
-  if (format === "jsonl") return jsonReader(listOf(duck, tables), types);
+  if (format === "parquet") return `SELECT * FROM read_parquet(${listOf(tables)}, union_by_name = true)`;
+  if (format === "jsonl") return jsonReader(listOf(tables), types);
   if (format === "lines") {
-    const reader = csvReader(listOf(duck, tables), { line: "VARCHAR" }, "delim = '\\0', quote = '', escape = ''");
+    const reader = csvReader(listOf(tables), { line: "VARCHAR" }, "delim = '\\0', quote = '', escape = ''");
     // An empty line is one; to a CSV reader it is a column without a value.
     return `SELECT coalesce(line, '') AS line FROM ${reader}`;
   }
   const { delimiter = "," } = format.csv;
-  const selects = tables.map(({ name, columns = [] }) => {
+  const selects = tables.map(({ file, columns = [] }) => {
     const typed = Object.fromEntries(columns.map((column) => [column, types[column] ?? "VARCHAR"]));
     const dialect = `delim = ${textOf(delimiter)}, quote = '"', escape = '"'`;
-    return `SELECT * FROM ${csvReader(duck.file(name), typed, dialect)}`;
+    return `SELECT * FROM ${csvReader(file, typed, dialect)}`;
   });
   return selects.join(" UNION ALL BY NAME ");
 }
@@ -48,8 +48,7 @@ export const jsonReader = (files: string, types: Columns): string =>
 const csvReader = (files: string, types: Columns, dialect: string): string =>
   `read_csv(${files}, header = false, auto_detect = false, strict_mode = false, compression = 'none', ${dialect}, max_line_size = ${LONGEST}, buffer_size = ${2 * LONGEST}, columns = ${typesText(types)})`;
 
-const listOf = (duck: Duck, tables: readonly Table[]): string =>
-  `[${tables.map(({ name }) => duck.file(name)).join(", ")}]`;
+const listOf = (tables: readonly Table[]): string => `[${tables.map(({ file }) => file).join(", ")}]`;
 
 const typesText = (types: Columns): string =>
   `{${Object.entries(types)
