@@ -32,7 +32,7 @@ export interface Redriven {
   readonly matched: number;
   /** Records that went back into the stream; none in a dry run. */
   readonly redriven: number;
-  /** Messages that stay: they do not match, or are none of the pipeline's. */
+  /** Messages that were looked at and stay: they do not match, or are none of the pipeline's. */
   readonly left: number;
 }
 

@@ -22,7 +22,15 @@ class Things extends Construct {
 const cloud = local();
 const { orders, stream, dead, bucket, queue } = new Things("things", { cloud }).parts;
 const numbers = code<typeof import("./etl-numbers.ts")>(new URL("./etl-numbers.ts", import.meta.url));
-const rest = { cloud, from: orders, operators: [numbers], batch: 50, window: "0.05 seconds" } as const;
+const rest = {
+  cloud,
+  from: orders,
+  operators: [numbers],
+  batch: 50,
+  attempts: 9,
+  backoff: { longest: "1 second" },
+  window: "0.05 seconds",
+} as const;
 
 new KafkaEtlPipeline("streamed", { ...rest, to: stream, deadLetters: dead });
 new KafkaEtlPipeline("stored", { ...rest, to: bucket, objects: { prefix: "in/", gzip: true } });
