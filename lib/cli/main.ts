@@ -6,6 +6,7 @@ import { addBuckets } from "./commands/buckets.ts";
 import { addCompletion } from "./commands/completion.ts";
 import { addDev } from "./commands/dev.ts";
 import { addFlows } from "./commands/flows.ts";
+import { addLogs } from "./commands/logs.ts";
 import { addQueues } from "./commands/queues.ts";
 import { addStreams } from "./commands/streams.ts";
 import { addSynth } from "./commands/synth.ts";
@@ -82,7 +83,8 @@ function millrace(cli: Cli): Command {
     .exitOverride()
     .showHelpAfterError("(--help tells more)")
     .addHelpText("after", HELP);
-  for (const add of [addDev, addSynth, addTasks, addFlows, addBuckets, addQueues, addStreams]) add(program, cli);
+  for (const add of [addDev, addSynth, addTasks, addFlows, addBuckets, addQueues, addStreams, addLogs])
+    add(program, cli);
   return program;
 }
 

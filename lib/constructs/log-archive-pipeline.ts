@@ -13,6 +13,7 @@ import {
   consumed,
   every,
   type FunctionPart,
+  type Kafka,
   type Machine,
   type Monitor,
   mount,
@@ -68,6 +69,8 @@ export interface RedisLock {
 export interface LogArchivePipelineArgs extends ConstructArgs, AlarmArgs, Machine {
   /** A stream you have, or how a new one is made. @default a new one */
   readonly from?: Stream | StreamSpec;
+  /** The Kafka of the new stream. @default on this computer the local cloud keeps it; other clouds want one */
+  readonly kafka?: Kafka;
   /** Where in the stream it begins that has never read. @default "earliest" */
   readonly start?: "earliest" | "latest";
   /**
@@ -137,9 +140,9 @@ export class LogArchivePipeline extends Construct {
   constructor(name: string, args: LogArchivePipelineArgs = {}, opts?: ComponentResourceOptions) {
     super("LogArchivePipeline", name, args, opts);
 
-    const { from = {}, to, upload = every("5 minutes"), lag = 100_000 } = args;
+    const { from = {}, kafka, to, upload = every("5 minutes"), lag = 100_000 } = args;
     const { settings, problems } = settingsOf(name, args);
-    this.from = from instanceof Part ? from : this.stream("lines", from);
+    this.from = from instanceof Part ? from : this.stream("lines", { ...(kafka && { kafka }), ...from });
     this.to = to ?? this.bucket("archive");
     this.files = this.volume("files");
     this.slots = this.table("slots");
@@ -218,6 +221,10 @@ function settingsOf(name: string, args: LogArchivePipelineArgs) {
     ...unknownOptions(`${name}.seal`, args.seal ?? {}, { size: true, age: true }),
     ...unknownOptions(`${name}.compression`, args.compression ?? {}, { codec: true, level: true }),
     ...unknownOptions(`${name}.lock`, lock ?? {}, { redis: true, user: true }),
+    ...unless(!(args.kafka && args.from && (args.from instanceof Part || args.from.kafka)), {
+      path: `${name}.kafka`,
+      message: "the stream in from has its Kafka already",
+    }),
     ...applicationProblems(`${name}.application`, application),
     ...prefixProblems(`${name}.prefix`, prefix),
     ...whole(`${name}.files`, files, 1, MOST_FILES),
@@ -309,6 +316,7 @@ const OPTIONS = {
   id: true,
   notify: true,
   from: true,
+  kafka: true,
   start: true,
   application: true,
   to: true,

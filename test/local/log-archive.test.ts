@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { evaluate } from "../../lib/program/evaluate.ts";
 import { startLocal } from "../../lib/testing/index.ts";
+import { millrace } from "../cli/run.ts";
 import { ARCHIVE, archived, expectAll, LINES, lagOf, lines, program, project } from "./log-archive.ts";
 
 test("lines go from the stream to the bucket, by application, once each", { timeout: 60_000 }, async () => {
@@ -11,8 +12,29 @@ test("lines go from the stream to the bucket, by application, once each", { time
   await cloud.idle();
   expect(await lagOf(cloud)).toBe(0);
   expect(readdirSync(join(cloud.folder, "volumes", "logs-files"))).toHaveLength(18);
+  const find = (...words: string[]) => millrace(["logs", "find", ...words], { cwd: cloud.folder });
+  const folder = ["--folder", cloud.folder];
+  const before = await find("--app", "orders", ...folder);
+  expect(before.out.trimEnd().split("\n")).toHaveLength(1000);
   await cloud.advance("1 minute");
   await expectAll(cloud);
+  const linesOf = (text: string) => text.trimEnd().split("\n");
+  const after = await find("--app", "orders", ...folder);
+  expect(linesOf(after.out).sort()).toEqual(linesOf(before.out).sort());
+  const grepped = await find("logs", "--app", "app-3", "--grep", '"number":(3|54)\\b', "--json", ...folder);
+  expect(linesOf(grepped.out).map((line) => JSON.parse(line) as unknown)).toEqual([
+    expect.objectContaining({ application: "app-3", stream: LINES, offset: expect.any(Number) }),
+    expect.objectContaining({ application: "app-3", value: expect.stringContaining('"number":54') }),
+  ]);
+  expect(linesOf((await find("--app", "orders", "--limit", "7", ...folder)).out)).toHaveLength(7);
+  expect(await find("--app", "orders", "--until", "2020-01-01", ...folder)).toEqual({
+    ...{ code: 0, out: "", err: "no lines\n" },
+  });
+  expect(await find("nothing", "--app", "orders", ...folder)).toMatchObject({
+    code: 1,
+    err: 'millrace: there is no archive of logs "nothing"; there are logs\n',
+  });
+  expect((await find("--app", "orders", "--grep", "(", ...folder)).err).toContain("must be a regular expression");
   expect(readdirSync(join(cloud.folder, "volumes", "logs-files", "orders"))).toEqual([]);
   const verbs = (name: string) =>
     cloud
