@@ -10,6 +10,7 @@ interface DevCommandOptions {
   readonly as?: CloudKind;
   readonly folder: string;
   readonly port?: number;
+  readonly kafka?: string;
   readonly json?: true;
 }
 
@@ -22,11 +23,13 @@ export function addDev(program: Command, cli: Cli): void {
     .option("--stack <stack>", "whose configuration to use", "dev")
     .addOption(oneOf("--as <cloud>", "keep the limits of this cloud", CLOUD_KINDS))
     .option("--folder <folder>", "where the local cloud keeps everything", DEFAULT_FOLDER)
-    .option("--port <port>", "where it answers (default: a free port)", parseWhole(0, 65_535));
+    .option("--port <port>", "where it answers (default: a free port)", parseWhole(0, 65_535))
+    .option("--kafka <brokers>", "a real Kafka for the streams, as host:port (default: the local cloud keeps them)");
   withExamples(
     withJson(command),
     "millrace dev",
     "millrace dev stacks/index.ts --as alicloud --folder /tmp/millrace",
+    "millrace dev --kafka localhost:9092",
   ).action(cli.action((file: string | undefined, options: DevCommandOptions) => dev(cli, file, options)));
 }
 

@@ -73,7 +73,7 @@ class LocalProgram {
   }
 
   async start(): Promise<LocalSession> {
-    const { onEvent, as } = this.#options;
+    const { onEvent, as, kafka } = this.#options;
     this.#readAt = Date.now();
     const { plan } = await this.#read();
     await this.#bundleAll(functionsOf(plan));
@@ -83,6 +83,7 @@ class LocalProgram {
       limits: SUPPORT[as ?? plan.clouds[0]?.kind ?? "local"].limits,
       tools: await this.#tools(plan),
       log: warningLog(onEvent),
+      ...(kafka !== undefined && { kafka: await kafkaAt(kafka) }),
     });
     try {
       return await this.#run(host, plan);
@@ -302,4 +303,10 @@ function packagesAbove(folder: string): string | undefined {
   const packages = join(folder, "node_modules");
   if (existsSync(packages)) return packages;
   return folder === dirname(folder) ? undefined : packagesAbove(dirname(folder));
+}
+
+/** Its client is loaded for those alone who name one. */
+async function kafkaAt(brokers: string): Promise<NonNullable<LocalHostOptions["kafka"]>> {
+  const { KafkaStreams } = await import("./host/kafka-streams.ts");
+  return (options) => new KafkaStreams({ brokers: brokers.split(","), tls: false }, options);
 }

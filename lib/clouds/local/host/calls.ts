@@ -24,8 +24,8 @@ export interface BucketFiles {
 
 /** Where functions keep how far they have come in streams. */
 export interface ClaimLedgers {
-  claim(ledger: string, stream: string, partition: number): LocalClaim;
-  commit(ledger: string, stream: string, commit: LocalCommit): void;
+  claim(ledger: string, stream: string, partition: number): LocalClaim | Promise<LocalClaim>;
+  commit(ledger: string, stream: string, commit: LocalCommit): void | Promise<void>;
 }
 
 export interface CallsOptions {
@@ -99,7 +99,7 @@ export class InvocationCalls {
   }
 
   /** The ledger is the function's own; what it sends with a commit, it must be linked to. */
-  #keepPlace(stream: string, method: string, [given]: readonly unknown[]): LocalClaim | undefined {
+  async #keepPlace(stream: string, method: string, [given]: readonly unknown[]): Promise<LocalClaim | undefined> {
     const { claims, permissions } = this.#options;
     const ledger = `${this.#name}-done`;
     if (method === "claim") return claims.claim(ledger, stream, given as number);
@@ -108,7 +108,7 @@ export class InvocationCalls {
       stream: permissions.check(this.#name, link, "send").part,
       records,
     }));
-    claims.commit(ledger, stream, { ...commit, sends: checked });
+    await claims.commit(ledger, stream, { ...commit, sends: checked });
     return undefined;
   }
 

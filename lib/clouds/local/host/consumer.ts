@@ -219,20 +219,25 @@ export class Consumer {
     { plan, group }: ConsumerSettings,
   ): void {
     this.#options.journal.transaction(() => {
-      if (plan.failures !== undefined) this.#setAside(plan.failures, event, failed);
+      const { failures } = plan;
+      if (failures !== undefined) setAside((body) => this.#options.send(failures, body), event, failed);
       this.#options.places.move(group, event.stream, event.records[0]!.partition, until);
     });
     this.#options.functions.giveUp(plan, { event: referenceTo(event), ...failed });
   }
+}
 
-  /** Too large with its records, the message says where they lie. */
-  #setAside(queue: string, event: StreamConsumed, failed: Omit<FailedRecords, "event">): void {
-    const send = (body: FailedRecords) => this.#options.send(queue, JSON.stringify(body));
-    try {
-      send({ event: toWire(event), ...failed });
-    } catch (error) {
-      if (toErrorRecord(error).kind !== "refused") throw error;
-      send({ event: referenceTo(event), ...failed });
-    }
+/** Sends what failed to a failure queue: too large with its records, the message says where they lie. */
+export function setAside(
+  send: (body: string) => void,
+  event: StreamConsumed,
+  failed: Omit<FailedRecords, "event">,
+): void {
+  const sendBody = (body: FailedRecords) => send(JSON.stringify(body));
+  try {
+    sendBody({ event: toWire(event), ...failed });
+  } catch (error) {
+    if (toErrorRecord(error).kind !== "refused") throw error;
+    sendBody({ event: referenceTo(event), ...failed });
   }
 }

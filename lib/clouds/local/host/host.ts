@@ -29,6 +29,7 @@ import { Faults, seededRandom } from "./faults.ts";
 import { Functions } from "./functions.ts";
 import type { LocalBuckets, LocalChange, LocalStreams, LocalView } from "./inspect.ts";
 import { Journal } from "./journal.ts";
+import type { KafkaStreams, KafkaStreamsOptions } from "./kafka-streams.ts";
 import { type AlarmChange, Monitors } from "./monitors.ts";
 import { Permissions } from "./permissions.ts";
 import { LocalPlatform } from "./platform.ts";
@@ -66,6 +67,8 @@ export interface LocalHostOptions {
   readonly seed?: number;
   /** Invocations at once. @default the machine's cores, at least 2 */
   readonly concurrency?: number;
+  /** Opens the real Kafka that all streams lie in. @default the journal keeps them */
+  readonly kafka?: (options: KafkaStreamsOptions) => KafkaStreams;
   /** For what happens behind everybody's back. @default nobody hears it */
   readonly log?: Log;
 }
@@ -100,6 +103,7 @@ export class LocalHost implements LocalView {
   readonly #logs: Streams;
   readonly #places: StreamPlaces;
   readonly #consumers: Consumers;
+  readonly #kafka: KafkaStreams | undefined;
   readonly #triggers: Triggers;
   readonly #monitors: Monitors;
   readonly #most: number;
@@ -145,7 +149,10 @@ export class LocalHost implements LocalView {
       calls: new Calls({
         permissions: this.permissions,
         buckets: this.#objects,
-        claims: this.#places,
+        claims: {
+          claim: (...args) => (this.#kafka ?? this.#places).claim(...args),
+          commit: (...args) => (this.#kafka ?? this.#places).commit(...args),
+        },
         port: (part, kind) => this.#port(part, kind),
         faults: this.faults,
       }),
@@ -176,6 +183,14 @@ export class LocalHost implements LocalView {
       onConsumed: (batch) => this.#tell({ type: "records.consumed", ...batch }),
       onError: (error) => options.log?.warn(toErrorRecord(error).message),
     });
+    this.#kafka = options.kafka?.({
+      clock,
+      random,
+      functions: this.functions,
+      send: (queue, body) => void this.queues.sendNow(queue, body),
+      onConsumed: (batch) => this.#tell({ type: "records.consumed", ...batch }),
+      log: this.#log,
+    });
     this.#monitors = new Monitors({
       clock,
       wake: () => this.#agenda.wake(),
@@ -193,7 +208,7 @@ export class LocalHost implements LocalView {
       writer: (name) => this.#objects.writer(name),
       remover: (name) => this.#objects.remover(name),
     };
-    this.streams = {
+    this.streams = this.#kafka?.view ?? {
       list: () => this.#logs.list(),
       append: (stream, records) => this.#logs.append(stream, records),
       read: (stream, options) => this.#logs.read(stream, options),
@@ -219,7 +234,8 @@ export class LocalHost implements LocalView {
     this.#defineTasks(plan);
     for (const part of plan.parts) if (part.kind === "function") this.functions.define(part, bundleOf(part, bundles));
     this.#triggers.define(plan.parts);
-    this.#consumers.define(plan.parts);
+    this.#consumers.define(this.#kafka ? [] : plan.parts);
+    await this.#kafka?.define(plan.parts);
     this.#monitors.define(plan.parts);
     if (before === undefined) await this.#begin();
     else if (!isDeepStrictEqual(before, plan)) {
@@ -278,7 +294,7 @@ export class LocalHost implements LocalView {
     this.workflows.suspend();
     await this.#dropFolder?.close();
     await this.tasks.close();
-    await Promise.all([this.#triggers.close(), this.#consumers.close(), this.functions.close()]);
+    await Promise.all([this.#triggers.close(), this.#consumers.close(), this.#kafka?.close(), this.functions.close()]);
     await this.tasks.settled();
     await this.workflows.settled();
     this.#journal.close();
@@ -365,7 +381,7 @@ export class LocalHost implements LocalView {
       if (part.kind === "bucket") this.#objects.define(part);
       if (part.kind === "queue") this.queues.define(part);
       if (part.kind === "table") this.#tables.define(part);
-      if (part.kind === "stream") this.#logs.define(part);
+      if (part.kind === "stream" && !this.#kafka) this.#logs.define(part);
       if (part.kind === "volume") this.#volumes.define(part);
     }
   }
@@ -409,7 +425,11 @@ export class LocalHost implements LocalView {
       case "table":
         return { ...this.#tables.reader(part), ...this.#tables.writer(part) };
       case "stream":
-        return { send: async (records: readonly NewRecord[]) => void this.#logs.append(part, records) };
+        return (
+          this.#kafka?.port(part) ?? {
+            send: async (records: readonly NewRecord[]) => void this.#logs.append(part, records),
+          }
+        );
       case "function":
         return this.functions.port(part);
       case "secret":
@@ -428,6 +448,7 @@ export class LocalHost implements LocalView {
   }
 
   #lagOf(name: string): number {
+    if (this.#kafka) return this.#kafka.lagOf(name);
     const lags = this.#consumers.groupsOf(name).map(({ group, stream }) => this.#places.lagOf(group, stream));
     return lags.reduce((sum, lag) => sum + lag, 0);
   }

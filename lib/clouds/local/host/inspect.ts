@@ -64,6 +64,8 @@ export interface DevOptions {
   readonly folder: string;
   /** @default a free one */
   readonly port?: number;
+  /** A Kafka without users, as `host:port`, several with commas, that all streams lie in. @default the journal keeps them */
+  readonly kafka?: string;
   readonly onEvent: (event: DevEvent) => void;
 }
 
