@@ -82,6 +82,8 @@ import type { Context, FunctionInvoked } from "millrace/handler";
 export declare function handler(event: FunctionInvoked<Readonly<Record<string, unknown>>>, context: Context): Promise<unknown>;
 export declare function mapper(record: never): Iterable<readonly [key: string, value: unknown]>;
 export declare function reducer(key: string, values: Iterable<never>): unknown;
+export declare function operator(record: object): unknown;
+export declare function application(record: object): string;
 `;
 
 function virtualName(snippet: Snippet): string {
