@@ -27,7 +27,7 @@ describe("programs in texts and doc comments", () => {
     expect(snippets.length).toBeGreaterThan(0);
     expect(examples.length).toBeGreaterThan(5);
     expect(typeCheck([...snippets, ...examples])).toEqual([]);
-  }, 60_000);
+  }, 240_000);
 
   test("would not if they were wrong", () => {
     const source = join(ROOT, "README.md");
@@ -37,7 +37,7 @@ describe("programs in texts and doc comments", () => {
     expect(found).toHaveLength(2);
     expect(found[0]).toMatch(/^README\.md:11: .*"mp5"/);
     expect(found[1]).toMatch(/^README\.md:12: .*nothing/);
-  }, 60_000);
+  }, 240_000);
 
   const workspace = mkdtempSync(join(tmpdir(), "millrace-readme-"));
   afterAll(() => rmSync(workspace, { recursive: true, force: true }));
@@ -54,7 +54,7 @@ describe("programs in texts and doc comments", () => {
       expect(problems).toEqual([]);
       expect(plan.parts.length).toBeGreaterThan(0);
     },
-    60_000,
+    240_000,
   );
 });
 
@@ -71,7 +71,7 @@ describe("commands in texts", () => {
         );
       expect(found).toEqual([]);
     },
-    60_000,
+    240_000,
   );
 
   test("README.md has the two that matter", () => {
@@ -83,7 +83,7 @@ describe("commands in texts", () => {
     const examples = allVerbs().flatMap((path) => helpOf(path).examples);
     expect(examples.length).toBeGreaterThan(10);
     expect(examples.flatMap((line) => problemsOf(line).map((problem) => `${line}: ${problem}`))).toEqual([]);
-  }, 60_000);
+  }, 240_000);
 
   test.each([
     ["millrace task list videos", "millrace: no such verb task"],
