@@ -11,6 +11,7 @@ import { installMoto } from "./install/moto.ts";
 import { installNats } from "./install/nats.ts";
 import { installOldestNode } from "./install/oldest-node.ts";
 import { installPulumi } from "./install/pulumi.ts";
+import { installRedis } from "./install/redis.ts";
 import { installVersitygw } from "./install/versitygw.ts";
 
 /**
@@ -24,6 +25,7 @@ const ARGS = process.argv.slice(2);
 /** In the order of their builds: the short ones first, the longest (6 minutes on two cores) last. */
 const SERVERS = [
   { variable: "MILLRACE_MOTO_PYTHON", install: installMoto },
+  { variable: "MILLRACE_REDIS", install: installRedis },
   { variable: "MILLRACE_KAFKA", install: installKafka },
   { variable: "MILLRACE_NATS_SERVER", install: installNats },
   { variable: "MILLRACE_VERSITYGW", install: installVersitygw },
