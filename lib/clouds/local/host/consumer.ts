@@ -5,7 +5,6 @@ import type { StreamConsumed } from "../../../runtime/events.ts";
 import { type RecordsReference, referenceTo, toWire, type WireConsumed } from "../../../runtime/stream-records.ts";
 import { backoffMilliseconds } from "../../../runtime/tasks/definition.ts";
 import { toMilliseconds } from "../../../shared/duration.ts";
-import type { Agenda } from "./agenda.ts";
 import type { Faults } from "./faults.ts";
 import type { Functions } from "./functions.ts";
 import type { Ending } from "./instance.ts";
@@ -30,7 +29,6 @@ export interface ConsumerOptions {
   readonly clock: Clock;
   /** 0 to 1, for the jitter of retries. */
   readonly random: () => number;
-  readonly agenda: Pick<Agenda, "wake">;
   readonly functions: Pick<Functions, "deliver" | "giveUp">;
   readonly streams: Pick<Streams, "take">;
   readonly places: Pick<StreamPlaces, "begin" | "waiting" | "move" | "retry">;
@@ -63,6 +61,13 @@ export interface FailedRecords {
   readonly attempts: number;
 }
 
+/** Partitions in work, of all consumers: one whose group was shared out anew is left to who has it until it is done. */
+export interface TakenPartitions {
+  readonly keys: Set<string>;
+  /** Told that one of the stream's partitions is not in work any more. */
+  readonly onFree: (stream: string) => void;
+}
+
 /** Before the next try after the journal refused a write or nothing came of an invocation, in milliseconds. */
 const PAUSE = 1000;
 
@@ -73,8 +78,7 @@ const PAUSE = 1000;
  */
 export class Consumer {
   readonly #options: ConsumerOptions;
-  /** Partitions in work, of all consumers: one whose group was shared out anew is left to who has it until it is done. */
-  readonly #taken: Set<string>;
+  readonly #taken: TakenPartitions;
   readonly #work = new Set<Promise<void>>();
   #settings: ConsumerSettings;
   #isInHurry = false;
@@ -83,7 +87,7 @@ export class Consumer {
   #pausedUntil = 0;
   #isClosing = false;
 
-  constructor(options: ConsumerOptions, taken: Set<string>, settings: ConsumerSettings) {
+  constructor(options: ConsumerOptions, taken: TakenPartitions, settings: ConsumerSettings) {
     this.#options = options;
     this.#taken = taken;
     this.#settings = settings;
@@ -100,8 +104,8 @@ export class Consumer {
     this.#due = undefined;
   }
 
-  /** There may be new records. */
-  appended(): void {
+  /** There may be records to take, or others than before. */
+  changed(): void {
     this.#due = undefined;
   }
 
@@ -135,7 +139,7 @@ export class Consumer {
     const { group, source, share } = this.#settings;
     return this.#options.places
       .waiting(group, source.stream)
-      .filter(({ partition }) => partition % share.of === share.index && !this.#taken.has(this.#keyOf(partition)));
+      .filter(({ partition }) => partition % share.of === share.index && !this.#taken.keys.has(this.#keyOf(partition)));
   }
 
   /** A batch that failed waits for its time, a full one for nothing, another one for its window. */
@@ -152,14 +156,14 @@ export class Consumer {
 
   #begin(waiting: Waiting): void {
     const key = this.#keyOf(waiting.partition);
-    this.#taken.add(key);
+    this.#taken.keys.add(key);
+    this.#due = undefined;
     const work = this.#deliver(waiting, this.#settings)
       .catch((error: unknown) => this.#pause(error))
       .finally(() => {
-        this.#taken.delete(key);
+        this.#taken.keys.delete(key);
         this.#work.delete(work);
-        this.#due = undefined;
-        this.#options.agenda.wake();
+        this.#taken.onFree(this.#settings.source.stream);
       });
     this.#work.add(work);
   }

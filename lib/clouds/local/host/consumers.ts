@@ -1,8 +1,9 @@
 import type { FunctionPlan, PartPlan } from "../../../parts/plan.ts";
-import type { Duty } from "./agenda.ts";
-import { Consumer, type ConsumerOptions, type StreamSource } from "./consumer.ts";
+import type { Agenda, Duty } from "./agenda.ts";
+import { Consumer, type ConsumerOptions, type StreamSource, type TakenPartitions } from "./consumer.ts";
 
 export interface ConsumersOptions extends ConsumerOptions {
+  readonly agenda: Pick<Agenda, "wake">;
   /** Batches of one function in work at once. */
   readonly most: number;
 }
@@ -11,8 +12,7 @@ export interface ConsumersOptions extends ConsumerOptions {
 export class Consumers implements Duty {
   readonly #options: ConsumersOptions;
   readonly #consumers = new Map<string, Consumer>();
-  /** Partitions that a consumer is at work on. */
-  readonly #taken = new Set<string>();
+  readonly #taken: TakenPartitions = { keys: new Set(), onFree: (stream) => void this.appended(stream) };
   /** Who waits for all to be done. */
   #hurries = 0;
 
@@ -43,7 +43,7 @@ export class Consumers implements Duty {
   /** Records were appended to a stream; the names of the functions that get them. */
   appended(stream: string): readonly string[] {
     const consumers = [...this.#consumers.values()].filter(({ settings }) => settings.source.stream === stream);
-    for (const consumer of consumers) consumer.appended();
+    for (const consumer of consumers) consumer.changed();
     this.#options.agenda.wake();
     return consumers.map(({ settings }) => settings.plan.name);
   }

@@ -151,7 +151,7 @@ export class Streams implements Duty {
         return { partition, offset };
       });
       for (const [log, next] of ends) this.#journal.sql("UPDATE stream_logs SET next = ? WHERE id = ?").run(next, log);
-      if (ends.size > 0) this.#onAppended(stream);
+      if (ends.size > 0) this.#tell(stream);
       return places;
     });
   }
@@ -218,6 +218,12 @@ export class Streams implements Duty {
     }
     this.#collected = now;
     this.#expiry = undefined;
+  }
+
+  #tell(stream: string): void {
+    // Where there was none, there is now a first record that will expire.
+    if (this.#expiry === Infinity) this.#expiry = undefined;
+    this.#onAppended(stream);
   }
 
   #collect(log: number, bound: number): void {
