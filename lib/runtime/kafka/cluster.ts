@@ -18,6 +18,8 @@ const CONNECT_TIMEOUT = 10_000;
 const SILENCE = 15_000;
 /** Milliseconds that something is tried again before Kafka counts as gone. */
 const PATIENCE = 30_000;
+/** Milliseconds after which it is asked again how many partitions a topic has: it may get more. */
+const KNOWN_FOR = 300_000;
 /** Milliseconds between tries: the first, and the longest. */
 const FIRST_DELAY = 50;
 const LONGEST_DELAY = 1_000;
@@ -33,6 +35,8 @@ interface Broker {
 interface Leaders {
   /** Broker by partition. */
   readonly brokers: readonly Broker[];
+  /** When they were asked for, milliseconds since 1970. */
+  readonly asked: number;
 }
 
 /**
@@ -167,7 +171,8 @@ export class Cluster {
 
   async #leaders(caller: Caller, topic: string): Promise<Leaders> {
     const known = this.#topics.get(topic);
-    if (known) return known;
+    const asked = caller.clock.now();
+    if (known && asked - known.asked < KNOWN_FOR) return known;
     const { brokers, topics } = await this.anywhere((connection) => ask(metadataV7.api, connection, [topic], false));
     caller.signal.throwIfAborted();
     this.#known = brokers;
@@ -175,6 +180,7 @@ export class Cluster {
     const partitions = [...(found?.partitions ?? [])].sort((one, other) => one.partitionIndex - other.partitionIndex);
     const leaders = {
       brokers: partitions.map(({ leaderId }) => brokers.find(({ nodeId }) => nodeId === leaderId)!),
+      asked,
     };
     this.#topics.set(topic, leaders);
     return leaders;

@@ -40,6 +40,8 @@ export class Member {
   readonly #cluster: Cluster;
   #id = "";
   #generation = -1;
+  /** How many partitions each topic had when they were dealt out, if this member did it. */
+  #dealt: ReadonlyMap<string, number> = new Map();
 
   constructor(options: MemberOptions, caller: Caller) {
     this.#options = options;
@@ -66,7 +68,7 @@ export class Member {
   async heartbeat(): Promise<Standing> {
     try {
       await ask(heartbeatV2.api, await this.#coordinator(), this.#options.group, this.#generation, this.#id);
-      return "stable";
+      return (await this.#isDealtOut()) ? "stable" : "rebalancing";
     } catch (error) {
       const standing = standingOf(error);
       if (!standing) throw error;
@@ -135,6 +137,7 @@ export class Member {
     this.#id = joined.memberId ?? this.#id;
     this.#generation = joined.generationId;
     const isLeader = joined.leader === this.#id;
+    this.#dealt = new Map();
     const assignments = isLeader ? await this.#dealOut(joined.members) : [];
     const synced = await ask(
       syncGroupV2.api,
@@ -155,16 +158,27 @@ export class Member {
     const wanting = members.map(({ memberId, metadata }) => ({ memberId, topics: readSubscription(metadata) }));
     wanting.sort((one, other) => (one.memberId < other.memberId ? -1 : 1));
     const shares = new Map(wanting.map(({ memberId }) => [memberId, new Map<string, number[]>()] as const));
+    const dealt = new Map<string, number>();
     for (const topic of new Set(wanting.flatMap(({ topics }) => topics))) {
       const takers = wanting.filter(({ topics }) => topics.includes(topic));
       const partitions = await this.#cluster.partitions(this.#caller, topic);
+      dealt.set(topic, partitions);
       for (let partition = 0; partition < partitions; partition += 1) {
         const taker = takers[Math.floor((partition * takers.length) / partitions)]!;
         const share = shares.get(taker.memberId)!;
         share.set(topic, [...(share.get(topic) ?? []), partition]);
       }
     }
+    this.#dealt = dealt;
     return [...shares].map(([memberId, share]) => ({ memberId, assignment: writeAssignment(share) }));
+  }
+
+  /** A topic that has more partitions now has some that nobody reads. */
+  async #isDealtOut(): Promise<boolean> {
+    for (const [topic, dealt] of this.#dealt) {
+      if ((await this.#cluster.partitions(this.#caller, topic)) !== dealt) return false;
+    }
+    return true;
   }
 
   async #coordinator() {
