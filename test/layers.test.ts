@@ -76,7 +76,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   index: { imports: ["constructs", "parts", "shared", "runtime"] },
   stacks: { imports: PUBLIC, types: ["examples"], packages: CLOUD_PULUMI },
-  examples: { imports: PUBLIC, packages: CLOUD_PULUMI },
+  examples: { imports: PUBLIC, packages: [...CLOUD_PULUMI, "zod"] },
 };
 
 /** The command line, the demo and what users test with bring everything together. */
