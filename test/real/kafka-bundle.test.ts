@@ -53,7 +53,7 @@ const bundled = (target: "node20" | "node24", ports: Readonly<Record<string, str
     ports,
   });
 
-async function runs(node: string, target: "node20" | "node24"): Promise<string> {
+async function runs(node: string, target: "node20" | "node24", isEncrypted = false): Promise<string> {
   const topic = await kafka.topic(1);
   const { file, bytes } = await bundled(target, { orders: PORT });
   expect(bytes).toBeLessThan(450_000);
@@ -61,14 +61,14 @@ async function runs(node: string, target: "node20" | "node24"): Promise<string> 
     kind: "stream",
     part: "orders",
     topic,
-    brokers: kafka.server.guarded,
-    tls: "false",
+    brokers: isEncrypted ? kafka.server.encrypted : kafka.server.guarded,
+    tls: String(isEncrypted),
     mechanism: "scram-sha-512",
     group: `${topic}-done`,
   };
   const secret = JSON.stringify({ username: "ann", password: "s3cret" });
   // By itself, far from any node_modules.
-  const env = { ADDRESS: JSON.stringify(address), SECRET: secret };
+  const env = { ADDRESS: JSON.stringify(address), SECRET: secret, NODE_EXTRA_CA_CERTS: kafka.server.certificate };
   const { stdout } = await promisify(execFile)(node, [file], { env, cwd: tmpdir() });
   expect((await kafka.read(topic)).map(({ value }) => Buffer.from(value!).toString())).toEqual(["sent", "committed"]);
   return stdout.trim();
@@ -76,6 +76,10 @@ async function runs(node: string, target: "node20" | "node24"): Promise<string> 
 
 test("a bundle speaks with Kafka by itself, and ends when it is done", async () => {
   expect(await runs(process.execPath, "node24")).toBe("v24 1");
+});
+
+test("over a connection that is encrypted, too", async () => {
+  expect(await runs(process.execPath, "node24", true)).toBe("v24 1");
 });
 
 test.skipIf(!isNode20)("so does one on a real Node 20 (skipped where /usr/bin/node is another one)", async () => {

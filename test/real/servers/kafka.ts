@@ -12,6 +12,10 @@ export interface KafkaServer {
   readonly broker: string;
   /** `127.0.0.1:<port>`, only for those in `users`. */
   readonly guarded: string;
+  /** `localhost:<port>`, the same, encrypted. */
+  readonly encrypted: string;
+  /** Path of the certificate that vouches for it. */
+  readonly certificate: string;
   /** Ends the broker and starts it again, with what it has, on the same ports. */
   restart(): Promise<void>;
   /** Ends the broker; what it has stays. `start` starts it again. */
@@ -20,6 +24,8 @@ export interface KafkaServer {
   /** Ends it and removes what it has. */
   stop(): Promise<void>;
 }
+
+type Ports = readonly [plain: number, guarded: number, controller: number, encrypted: number];
 
 /** Who may connect to the guarded port. */
 export interface KafkaUser {
@@ -42,7 +48,8 @@ export async function startKafka({
 } = {}): Promise<KafkaServer> {
   const libs = await installKafka();
   const folder = await mkdtemp(join(tmpdir(), "millrace-kafka-data-"));
-  const ports = (await freePorts(3)) as readonly [number, number, number];
+  const ports = (await freePorts(4)) as Ports;
+  makeCertificate(folder);
   const file = join(folder, "server.properties");
   writeFileSync(file, propertiesOf(folder, ports, users, settings));
   format(libs, file, users);
@@ -63,6 +70,8 @@ export async function startKafka({
   return {
     broker: `127.0.0.1:${ports[0]}`,
     guarded: `127.0.0.1:${ports[1]}`,
+    encrypted: `localhost:${ports[3]}`,
+    certificate: join(folder, CERTIFICATE),
     start,
     pause,
     restart: async () => {
@@ -85,27 +94,28 @@ const JAVA = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4
 /** https://kafka.apache.org/39/documentation.html#brokerconfigs */
 function propertiesOf(
   folder: string,
-  [plain, guarded, controller]: readonly [number, number, number],
+  [plain, guarded, controller, encrypted]: Ports,
   users: readonly KafkaUser[],
   settings: Readonly<Record<string, string | number>>,
 ): string {
   const listener = (name: string, port: number) => `${name}://127.0.0.1:${port}`;
-  const clients = `${listener("PLAIN", plain)},${listener("GUARDED", guarded)}`;
-  const module = "org.apache.kafka.common.security";
-  const known = users.map(({ username, password }) => `user_${username}="${password}"`).join(" ");
+  const open = [listener("PLAIN", plain), listener("GUARDED", guarded), listener("ENCRYPTED", encrypted)].join(",");
+  const clients = open.replace("ENCRYPTED://127.0.0.1", "ENCRYPTED://localhost");
   const all = {
     "process.roles": "broker,controller",
     "node.id": 1,
     "controller.quorum.voters": `1@127.0.0.1:${controller}`,
-    listeners: `${clients},${listener("CONTROLLER", controller)}`,
+    listeners: `${open},${listener("CONTROLLER", controller)}`,
     "advertised.listeners": clients,
-    "listener.security.protocol.map": "PLAIN:PLAINTEXT,GUARDED:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "PLAIN:PLAINTEXT,GUARDED:SASL_PLAINTEXT,ENCRYPTED:SASL_SSL,CONTROLLER:PLAINTEXT",
     "inter.broker.listener.name": "PLAIN",
     "controller.listener.names": "CONTROLLER",
     "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
-    "listener.name.guarded.plain.sasl.jaas.config": `${module}.plain.PlainLoginModule required ${known};`,
-    "listener.name.guarded.scram-sha-256.sasl.jaas.config": `${module}.scram.ScramLoginModule required;`,
-    "listener.name.guarded.scram-sha-512.sasl.jaas.config": `${module}.scram.ScramLoginModule required;`,
+    ...logins("guarded", users),
+    ...logins("encrypted", users),
+    "ssl.keystore.type": "PKCS12",
+    "ssl.keystore.location": join(folder, KEYS),
+    "ssl.keystore.password": PASSWORD,
     "log.dirs": join(folder, "logs"),
     "auto.create.topics.enable": false,
     "offsets.topic.replication.factor": 1,
@@ -122,6 +132,34 @@ function propertiesOf(
     .join("");
 }
 
+function logins(listener: string, users: readonly KafkaUser[]): Readonly<Record<string, string>> {
+  const module = "org.apache.kafka.common.security";
+  const known = users.map(({ username, password }) => `user_${username}="${password}"`).join(" ");
+  const name = `listener.name.${listener}`;
+  return {
+    [`${name}.plain.sasl.jaas.config`]: `${module}.plain.PlainLoginModule required ${known};`,
+    [`${name}.scram-sha-256.sasl.jaas.config`]: `${module}.scram.ScramLoginModule required;`,
+    [`${name}.scram-sha-512.sasl.jaas.config`]: `${module}.scram.ScramLoginModule required;`,
+  };
+}
+
+const KEYS = "keys.p12";
+const CERTIFICATE = "certificate.pem";
+const PASSWORD = "millrace";
+
+/** https://docs.oracle.com/en/java/javase/17/docs/specs/man/keytool.html */
+function makeCertificate(folder: string): void {
+  const keys = ["-alias", "kafka", "-keystore", join(folder, KEYS), "-storetype", "PKCS12", "-storepass", PASSWORD];
+  const names = ["-dname", "CN=localhost", "-ext", "san=dns:localhost"];
+  run("keytool", ["-genkeypair", ...keys, ...names, "-keyalg", "EC", "-validity", "2"]);
+  run("keytool", ["-exportcert", "-rfc", ...keys, "-file", join(folder, CERTIFICATE)]);
+}
+
+function run(command: string, args: readonly string[]): void {
+  const { status, stderr, stdout, error } = spawnSync(command, args, { encoding: "utf8" });
+  if (status !== 0) throw error ?? new Error(`${command} ${args.join(" ")} ended with ${status}:\n${stdout}${stderr}`);
+}
+
 /** Gives the folder its id, and the users their passwords: in KRaft mode these are in the metadata from the beginning. */
 function format(libs: string, file: string, users: readonly KafkaUser[]): void {
   const scram = users.flatMap(({ username, password }) =>
@@ -131,8 +169,7 @@ function format(libs: string, file: string, users: readonly KafkaUser[]): void {
     ]),
   );
   const args = ["-cp", join(libs, "*"), "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", file, ...scram];
-  const { status, stderr, stdout } = spawnSync("java", [...JAVA, ...args], { encoding: "utf8" });
-  if (status !== 0) throw new Error(`kafka.tools.StorageTool ended with ${status}:\n${stdout}${stderr}`);
+  run("java", [...JAVA, ...args]);
 }
 
 /** Any UUID, as 22 characters of base64. */
