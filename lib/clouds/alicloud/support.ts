@@ -309,7 +309,7 @@ export const support: Support = {
       options: {
         definition: {
           level: "native",
-          how: "Flow Definition Language; 64 KiB in any state, and 5,000 events and 40 items at once in an execution: where a run would have more than about 3,000 events, the items of its widest maps get executions of their own, up to 25 at once for a map (1,000 items; 100 where the map says nothing), and up to 21,845 items; what is larger still is refused with its estimate",
+          how: "Flow Definition Language; 64 KiB in any state, and 5,000 events and 40 items at once in an execution: where a run would have more than about 3,000 events, the items of its widest maps get executions of their own, 40 items in each and up to 25 of them at once for a map (100 items where it says nothing), and up to 21,845 items in all; what is larger still is refused with its estimate",
           ...FLOW,
         },
         timeout: {

@@ -24,10 +24,6 @@ const WORTH = 500;
 const CHUNK_EVENTS = MOST_EVENTS / 2;
 /** What such a flow does around its items: hands them on, and tells of their end. */
 const AROUND_ITEMS = CALL + 4 * STATE;
-/** Whose outputs are handed on as one list. */
-const MOST_COLLECTED = 40;
-/** Executions of one map; each of them is looked up at the end of each. */
-const MOST_CHUNKS = 1000;
 /** Executions of one map at once: to stop one takes half a second. https://www.alibabacloud.com/help/en/serverless-workflow/latest/limits */
 const MOST_CHUNKS_AT_ONCE = 25;
 /** Iterations at once in one execution. https://www.alibabacloud.com/help/en/serverless-workflow/latest/inline-mode */
@@ -90,8 +86,8 @@ function wideMap(step: MapStep, estimate: Estimate): WideMap {
   const together = step.concurrency ?? DEFAULT_AT_ONCE;
   const chunks = Math.min(MOST_CHUNKS_AT_ONCE, Math.ceil(together / MOST_AT_ONCE));
   const atOnce = Math.min(MOST_AT_ONCE, Math.floor(together / chunks));
-  const most = step.collects ? MOST_COLLECTED : Infinity;
-  return { size: Math.max(1, Math.min(most, itemsOf(step, estimate))), chunks, atOnce };
+  // What that many items say of their failures still fits into a state.
+  return { size: Math.max(1, Math.min(MOST_AT_ONCE, itemsOf(step, estimate))), chunks, atOnce };
 }
 
 /** Items of a map that fit into an execution; 0, where a single one does not. */
@@ -126,17 +122,16 @@ export function checkBounds(
             allowed: `${MOST_EVENTS}`,
           },
         ];
-  return [...whole, ...stepsOf(definition).flatMap((step) => checkStep(step, name, maps.get(step.name)))];
+  return [...whole, ...stepsOf(definition).flatMap((step) => checkStep(step, name))];
 }
 
 const runEvents = (definition: Block, estimate: Estimate): number => Math.ceil(eventsOf(definition, estimate)) + STATE;
 
-function checkStep(step: Step, workflow: string, wide: WideMap | undefined): readonly Problem[] {
+function checkStep(step: Step, workflow: string): readonly Problem[] {
   const path = `${workflow}.steps.${step.name}`;
   const bytes = Buffer.byteLength(JSON.stringify(step));
   const items = step.type === "map" ? step.atMost : 0;
   const collected = step.type === "map" && step.collects ? step.atMost : 0;
-  const most = wide ? MOST_CHUNKS * wide.size : Infinity;
   const branches = step.type === "parallel" ? Object.keys(step.branches).length : 0;
   const timeout = "timeout" in step ? (step.timeout ?? 0) : 0;
   const rules: readonly (Problem & { readonly isKept: boolean })[] = [
@@ -160,13 +155,6 @@ function checkStep(step: Step, workflow: string, wide: WideMap | undefined): rea
       message: "the list of so many outputs is too large for CloudFlow: use forEach, which counts",
       given: `${collected} outputs, at least ${collected * LEAST_BYTES} bytes`,
       allowed: `at most ${LARGEST_OUTPUT} bytes, which ${Math.floor(LARGEST_OUTPUT / LEAST_BYTES)} outputs with hardly anything in them take`,
-    },
-    {
-      path: `${path}.atMost`,
-      isKept: items <= most,
-      message: `so many items are too many executions of their own: ${wide?.size} go into one`,
-      given: items,
-      allowed: `at most ${most}`,
     },
     {
       path,

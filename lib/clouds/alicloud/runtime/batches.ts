@@ -32,6 +32,8 @@ interface Batch extends Pick<BatchStart, "flow" | "of" | "execution" | "tolerate
   readonly atOnce: number;
   /** Executions that were started. */
   readonly begun: number;
+  /** What the first ones came to, whose rows are not read again. */
+  readonly counted: Counted;
   readonly answer?: StepAnswer;
 }
 
@@ -49,6 +51,11 @@ interface End {
   readonly error?: ErrorRecord;
   /** What the execution failed with as a whole. */
   readonly broken?: ErrorRecord;
+}
+
+/** What the executions before `next` came to together. */
+interface Counted extends End {
+  readonly next: number;
 }
 
 /** A batch that somebody has to look after. */
@@ -88,12 +95,16 @@ export class Batches implements ItemBatches {
     if ("error" in given) return this.#flows(of).report(token, JSON.stringify({ status: "failed", ...given }));
     const first: Batch = {
       ...{ flow, of, execution, run, path, token, collects, begun: 0, bounds: given.bounds },
+      counted: { next: 0, succeeded: 0, failed: 0 },
       ...{ tolerated: Number(start.tolerated), atOnce: Number(start.chunks) },
     };
     await this.#once(OPEN, batch, { since: this.#world.clock.now() } satisfies Open);
     await this.#once(partitionOf(batch), "given", { items: given.items, known } satisfies Given);
-    // A call that comes again may have another token, and waits for that one.
-    if (!(await this.#once(partitionOf(batch), "batch", first))) await this.#change(batch, { token });
+    // A call that comes again may have another token.
+    if (!(await this.#once(partitionOf(batch), "batch", first))) {
+      await this.#waits(batch, token);
+      await this.#startAgain(batch);
+    }
     await this.#goOn(batch);
   }
 
@@ -104,7 +115,8 @@ export class Batches implements ItemBatches {
     if ("items" in end && head.value.collects) {
       await this.#once(partitionOf(batch), sortOf("output", chunk), end.items.map(outputOf));
     }
-    await this.#once(partitionOf(batch), sortOf("end", chunk), "items" in end ? endOf(end.items) : brokenBy(end.error));
+    const row = "items" in end ? endOf(end.items) : brokenBy(end.error);
+    if (!(await this.#once(partitionOf(batch), sortOf("end", chunk), row))) await this.#startAgain(batch);
     await this.#goOn(batch);
   }
 
@@ -115,9 +127,14 @@ export class Batches implements ItemBatches {
     await this.#tell(batch);
   }
 
-  /** Goes on with what nobody was told of. How many batches are under way. */
+  /**
+   * Goes on with what nobody was told of. How many batches are under way.
+   *
+   * @throws what went wrong first, once all of them were looked after
+   */
   async lookAfter(): Promise<number> {
     let open = 0;
+    const errors: unknown[] = [];
     for (let after: string | undefined = ""; after !== undefined; ) {
       const page: { readonly rows: readonly Row<Open>[]; readonly next?: string } = await this.#table.query<Open>(
         OPEN,
@@ -126,12 +143,13 @@ export class Batches implements ItemBatches {
       for (const { sort: batch, value } of page.rows) {
         if (this.#isForgotten(value)) await this.#forget(batch);
         else if (value.over === undefined) {
-          await this.#lookAt(batch, value);
           open += 1;
+          await this.#lookAt(batch, value).catch((error: unknown) => errors.push(error));
         }
       }
       after = page.next;
     }
+    if (errors.length > 0) throw errors[0];
     return open;
   }
 
@@ -143,9 +161,8 @@ export class Batches implements ItemBatches {
       return;
     }
     if (!head.value.answer) {
-      const ended = await this.#ends(batch);
-      for (let chunk = 0; chunk < head.value.begun; chunk += 1) {
-        if (!ended.has(chunk)) await this.#lookAtChunk(batch, head.value, chunk);
+      for (const chunk of await this.#underWay(batch, head.value)) {
+        await this.#lookAtChunk(batch, head.value, chunk);
       }
       if (!(await this.#isAwaited(head.value))) return this.stop(batch);
     }
@@ -164,30 +181,49 @@ export class Batches implements ItemBatches {
 
   /** Starts what may start, answers once all is over; whoever does the same beside it does no harm. */
   async #goOn(batch: string): Promise<void> {
-    let started = 0;
-    for (;;) {
+    for (let wanted: number | undefined; ; ) {
       const head = await this.#head(batch);
       if (!head) return;
       const { answer, begun, bounds, atOnce } = head.value;
-      if (answer) return this.#tell(batch, started);
-      const ends = await this.#ends(batch);
-      const outcome = await this.#outcome(batch, head.value, ends);
-      const due = Math.max(begun, Math.min(bounds.length - 1, ends.size + atOnce));
-      if (!outcome && due === begun) return;
-      if (!outcome) {
-        // Before it is written down that they were started: a name is started once, however often that is asked for.
-        await this.#start(batch, head.value, range(begun, due));
-        started = Math.max(started, due);
-      }
-      const next: Batch = { ...head.value, ...(outcome ? { answer: outcome } : { begun: due }) };
+      if (answer) return this.#tell(batch);
+      const { counted, ends } = await this.#counted(batch, head.value);
+      const outcome = await this.#outcome(batch, head.value, [counted, ...ends.values()], counted.next + ends.size);
+      const due = Math.max(begun, Math.min(bounds.length - 1, counted.next + ends.size + atOnce));
+      // What is over since this began is for those who tell of it.
+      wanted ??= due;
+      if (!outcome && begun >= wanted) return;
+      const next: Batch = { ...head.value, counted, ...(outcome ? { answer: outcome } : { begun: due }) };
       if (!(await this.#put(batch, next, head.version))) continue;
-      if (outcome) return this.#tell(batch, started);
-      // Somebody may have ended the run before these were there to be stopped.
-      if (!(await this.#isAwaited(next))) return this.stop(batch);
+      if (outcome) return this.#tell(batch);
+      const chunks = range(begun, due);
+      await this.#start(batch, next, chunks);
+      return this.#stopUnlessAwaited(batch, chunks);
     }
   }
 
+  /** Somebody may have ended the batch, or the run, before these executions were there to be stopped. */
+  async #stopUnlessAwaited(batch: string, chunks: readonly number[]): Promise<void> {
+    const head = await this.#head(batch);
+    if (!head) return;
+    const { answer, run, flow } = head.value;
+    if (!answer && !(await this.#isAwaited(head.value))) return this.stop(batch);
+    if (answer?.status !== "failed") return;
+    await stopQuietly(
+      this.#flows(flow),
+      chunks.map((chunk) => chunkName(run, batch, chunk)),
+    );
+  }
+
+  /** Whoever was here before may have been killed before it started what it had written down to be started. */
+  async #startAgain(batch: string): Promise<void> {
+    const head = await this.#head(batch);
+    if (!head || head.value.answer) return;
+    await this.#start(batch, head.value, await this.#underWay(batch, head.value));
+  }
+
+  /** A name is started once, however often that is asked for. */
   async #start(batch: string, { flow, run, path, bounds }: Batch, chunks: readonly number[]): Promise<void> {
+    if (chunks.length === 0) return;
     const given = await this.#table.get<Given>(partitionOf(batch), "given");
     const { items, known } = given!.value;
     for (const chunk of chunks) {
@@ -201,15 +237,14 @@ export class Batches implements ItemBatches {
   async #outcome(
     batch: string,
     { bounds, tolerated, collects }: Batch,
-    ends: ReadonlyMap<number, End>,
+    ends: readonly End[],
+    ended: number,
   ): Promise<StepAnswer | undefined> {
-    const all = [...ends].sort(([one], [other]) => one - other).map(([, end]) => end);
-    const broken = all.find((end) => end.broken)?.broken;
+    const broken = ends.find((end) => end.broken)?.broken;
     if (broken) return failure(broken);
-    const failed = all.reduce((sum, end) => sum + end.failed, 0);
-    if (failed > tolerated) return failure(all.find((end) => end.error)!.error!);
-    const chunks = bounds.length - 1;
-    if (all.length < chunks) return undefined;
+    const failed = ends.reduce((sum, end) => sum + end.failed, 0);
+    if (failed > tolerated) return failure(ends.find((end) => end.error)!.error!);
+    if (ended < bounds.length - 1) return undefined;
     if (!collects) return { status: "succeeded", output: { succeeded: bounds.at(-1)! - failed, failed } };
     const outputs = await this.#outputs(batch);
     const bytes = Buffer.byteLength(JSON.stringify(outputs));
@@ -218,25 +253,19 @@ export class Batches implements ItemBatches {
     return failure({ kind: "refused", message });
   }
 
-  /**
-   * Tells who waits, once it is written down what; and stops what is of no use any more.
-   *
-   * @param started executions that may have been started meanwhile
-   */
-  async #tell(batch: string, started = 0): Promise<void> {
+  /** Tells who waits, once it is written down what; and stops what is of no use any more. */
+  async #tell(batch: string): Promise<void> {
     const [head, open] = await Promise.all([this.#head(batch), this.#table.get<Open>(OPEN, batch)]);
     if (!head?.value.answer || !open) return;
-    const { answer, begun, flow, of, token, run } = head.value;
-    const isKnown = open.value.told === token;
-    if (isKnown && started === 0) return;
+    const { answer, flow, of, token, run } = head.value;
+    if (open.value.told === token) return;
     if (answer.status === "failed") {
-      const ended = await this.#ends(batch);
-      const names = range(0, Math.max(begun, started))
-        .filter((chunk) => !ended.has(chunk))
-        .map((chunk) => chunkName(run, batch, chunk));
-      await stopQuietly(this.#flows(flow), names);
+      const left = await this.#underWay(batch, head.value);
+      await stopQuietly(
+        this.#flows(flow),
+        left.map((chunk) => chunkName(run, batch, chunk)),
+      );
     }
-    if (isKnown) return;
     try {
       await this.#flows(of).report(token, JSON.stringify(answer));
     } catch (error) {
@@ -252,9 +281,29 @@ export class Batches implements ItemBatches {
     return found !== undefined && isUnderWay(found);
   }
 
-  async #ends(batch: string): Promise<ReadonlyMap<number, End>> {
-    const rows = await this.#all<End>(partitionOf(batch), "end/");
-    return new Map(rows.map(({ sort, value }) => [Number(sort.slice("end/".length)), value] as const));
+  /** What is over from the first on, as one; and what is over behind it, by number in its order. */
+  async #counted(batch: string, head: Pick<Batch, "counted">) {
+    const after = sortOf("end", head.counted.next - 1);
+    const rows = await this.#all<End>(partitionOf(batch), "end/", head.counted.next > 0 ? after : "");
+    const ends = new Map(rows.map(({ sort, value }) => [Number(sort.slice("end/".length)), value] as const));
+    let counted = head.counted;
+    for (let end = ends.get(counted.next); end; end = ends.get(counted.next)) {
+      ends.delete(counted.next);
+      counted = {
+        ...end,
+        ...counted,
+        succeeded: counted.succeeded + end.succeeded,
+        failed: counted.failed + end.failed,
+        next: counted.next + 1,
+      };
+    }
+    return { counted, ends };
+  }
+
+  /** The executions that were to start, and have not told of their end. */
+  async #underWay(batch: string, head: Batch): Promise<readonly number[]> {
+    const { counted, ends } = await this.#counted(batch, head);
+    return range(counted.next, head.begun).filter((chunk) => !ends.has(chunk));
   }
 
   /** In the items' order. */
@@ -263,9 +312,9 @@ export class Batches implements ItemBatches {
     return rows.flatMap(({ value }) => value);
   }
 
-  async #all<Value>(partition: string, prefix: string): Promise<readonly Row<Value>[]> {
+  async #all<Value>(partition: string, prefix: string, from = ""): Promise<readonly Row<Value>[]> {
     const rows: Row<Value>[] = [];
-    for (let after: string | undefined = ""; after !== undefined; ) {
+    for (let after: string | undefined = from; after !== undefined; ) {
       const page: { readonly rows: readonly Row<Value>[]; readonly next?: string } = await this.#table.query<Value>(
         partition,
         { prefix, ...(after !== "" && { after }) },
@@ -288,10 +337,11 @@ export class Batches implements ItemBatches {
     }
   }
 
-  async #change(batch: string, change: Pick<Batch, "token">): Promise<void> {
+  /** Whoever waits does so by this token from now on. */
+  async #waits(batch: string, token: string): Promise<void> {
     for (;;) {
       const head = await this.#head(batch);
-      if (!head || (await this.#put(batch, { ...head.value, ...change }, head.version))) return;
+      if (!head || (await this.#put(batch, { ...head.value, token }, head.version))) return;
     }
   }
 
