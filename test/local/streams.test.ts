@@ -145,3 +145,25 @@ test("faults: late, twice, and a commit whose answer is lost", async () => {
   expect((await readAll(cloud, RESULTS)).flat().map(textOf)).toEqual(["1"]);
   expect(await lagOf(cloud, "shop-tally")).toBe(0);
 });
+
+test("a function that falls behind raises its alarm, until it has caught up", async () => {
+  const stage = scene();
+  const cloud = await stage.start({ program: STREAMS, clock: "virtual" });
+  const told = async () =>
+    (await cloud.queues.peek("shop-pager", 10)).map(({ body }) => {
+      const { part, metric, state, value } = JSON.parse(body) as Record<string, unknown>;
+      return `${metric} of ${part}: ${value}, ${state}`;
+    });
+  cloud.fault({ at: "stream.consumed", part: "shop-count", delay: "1 minute" });
+  await cloud.streams.produce(
+    ORDERS,
+    orders(0, 15).map((record) => ({ ...record, partition: 1 })),
+  );
+  await cloud.advance("8 seconds");
+  expect(await told()).toEqual([]);
+  await cloud.advance("5 seconds");
+  expect(await told()).toEqual(["lag of shop-count: 15, alarm"]);
+  await cloud.advance("2 minutes");
+  expect(await told()).toEqual(["lag of shop-count: 15, alarm", "lag of shop-count: 5, ok"]);
+  expect(await lagOf(cloud, "shop-count")).toBe(0);
+});

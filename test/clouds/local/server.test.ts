@@ -137,6 +137,15 @@ describe("what is refused", () => {
     ["an unknown task", "/api/tasks.get", '{"task":"nobody","id":"i"}', 404, "nobody"],
     ["an unknown bucket", "/api/buckets.objects", '{"bucket":"nobody"}', 404, "nobody"],
     ["an unknown queue", "/api/queues.stats", '{"queue":"nobody"}', 404, "nobody"],
+    ["an unknown stream", "/api/streams.produce", '{"stream":"nobody","records":[]}', 404, "nobody"],
+    [
+      "bytes that are none",
+      "/api/streams.produce",
+      '{"stream":"orders-events","records":[{"value":"?"}]}',
+      400,
+      "value",
+    ],
+    ["an unknown partition", "/api/streams.read", '{"stream":"orders-events","partition":3}', 400, "0 to 2, got 3"],
   ])("%s", async (_name, path, body, status, message) => {
     const answer = await send(path, { body });
     expect(answer.status).toBe(status);
@@ -335,6 +344,44 @@ describe("buckets", () => {
     await expect.poll(staged).toBe(0);
     expect(await client.buckets.bucket("videos-uploads").head("half")).toBeUndefined();
   });
+});
+
+test("streams take and show records, more than one request holds", async () => {
+  const { streams } = client;
+  const stream = "orders-events";
+  const bytes = Buffer.from([0xff, 0, 0x80]);
+  const large = Buffer.alloc(2_000_000, 7);
+  const records = [
+    { partition: 1, key: bytes, value: "ü", headers: { h: bytes, empty: "" }, timestamp: 5 },
+    { partition: 1, key: "gone" },
+    ...Array.from({ length: 4 }, () => ({ partition: 1, value: large })),
+    { partition: 1, value: "" },
+  ];
+  const places = await streams.produce(stream, records);
+  expect(places).toEqual(records.map((_, offset) => ({ partition: 1, offset })));
+  const found = [];
+  for (let from = 0; from < records.length; ) {
+    const page = await streams.read(stream, { partition: 1, from });
+    found.push(...page.records);
+    from = page.next;
+  }
+  const empty = new Uint8Array();
+  expect(found.slice(0, 2)).toStrictEqual([
+    {
+      ...{ partition: 1, offset: 0, timestamp: 5 },
+      ...{ key: new Uint8Array(bytes), value: new Uint8Array(Buffer.from("ü")) },
+      headers: { h: new Uint8Array(bytes), empty },
+    },
+    { partition: 1, offset: 1, timestamp: expect.any(Number), key: new Uint8Array(Buffer.from("gone")), headers: {} },
+  ]);
+  expect(found.slice(2, 6).every(({ value }) => large.equals(value!))).toBe(true);
+  expect(found[6]).toMatchObject({ offset: 6, value: empty });
+
+  const many = Array.from({ length: 25_000 }, (_, n) => ({ partition: 2, value: `${n}` }));
+  expect(await streams.produce(stream, many)).toHaveLength(25_000);
+  expect((await streams.list())[0]!.partitions[2]).toEqual({ partition: 2, first: 0, next: 25_000 });
+  expect(await streams.produce(stream, [])).toEqual([]);
+  expect(await streams.lag(stream)).toEqual([]);
 });
 
 test("queues take, show and give back messages", async () => {

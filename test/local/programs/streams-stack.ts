@@ -25,7 +25,7 @@ class Shop extends Construct {
     this.results = this.stream("results", { partitions: 2 });
     this.failures = this.queue("failures");
     const when = consumed(this.orders, { batch: BATCH, window: "1 minute", from: "earliest" });
-    this.function("count", {
+    const count = this.function("count", {
       when,
       handler: code<typeof import("./streams-count.ts")>(new URL("./streams-count.ts", import.meta.url)),
       settings,
@@ -39,6 +39,10 @@ class Shop extends Construct {
       links: { orders: claim(this.orders), results: produce(this.results) },
       attempts: 10,
       backoff: { first: "1 second", factor: 1, longest: "1 second" },
+    });
+    this.monitor("alarms", {
+      alarms: [{ part: count, metric: "lag", above: 12, period: "10 seconds" }],
+      notify: [this.queue("pager")],
     });
     this.build();
   }
