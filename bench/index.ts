@@ -23,6 +23,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   mapreduce: () => import("./mapreduce.ts"),
   transfer: () => import("./transfer.ts"),
   kafka: () => import("./kafka.ts"),
+  archive: () => import("./archive.ts"),
 };
 
 const { positionals, values } = parseArgs({
