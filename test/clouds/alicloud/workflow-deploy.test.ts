@@ -145,6 +145,25 @@ describe("a workflow on CloudFlow", () => {
     });
   });
 
+  it("is refused with more steps than its functions have names for", async () => {
+    class Long extends Construct {
+      constructor(cloud: Cloud) {
+        super("Long", "long", { cloud });
+        const one = this.function("one", { handler: echo } as never);
+        this.workflow("flow", {
+          steps: (flow) => {
+            for (let step = 0; step < 60; step += 1)
+              flow.function(`${"s".repeat(60)}${step}`, one as never, {} as never);
+          },
+        });
+        this.build();
+      }
+    }
+    await deploy((cloud) => {
+      expect(() => new Long(cloud)).toThrow(/long-flow\.steps.*names of all steps.*4096 bytes/s);
+    });
+  });
+
   class Wide extends Construct {
     constructor(cloud: Cloud) {
       super("Wide", "wide", { cloud });

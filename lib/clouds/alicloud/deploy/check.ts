@@ -116,6 +116,13 @@ function checkWorkflow(plan: WorkflowPlan, find: (name: string) => PartPlan | un
       : [];
   });
   if (uncallable.length > 0) return uncallable;
+  const bytes = BASE + addressBytes(plan);
+  if (bytes > ENVIRONMENT_BYTES) {
+    const message =
+      "functions of ours have the names of all steps in their environment, and Function Compute allows 4 KB of it: shorten names, or make two workflows of it";
+    const allowed = `at most ${ENVIRONMENT_BYTES} bytes`;
+    return [{ path: `${plan.name}.steps`, message, given: `up to ${bytes} bytes`, allowed }];
+  }
   const large = checkBounds(plan, (task) => timeoutOf(task, "task"));
   if (large.length > 0) return large;
   const helper = { arn: "helper", timeout: 60 };
@@ -207,7 +214,11 @@ function addressBytes(plan: PartPlan | undefined): number {
     case "stream":
       return name + streamBytes(plan);
     case "workflow":
-      return stepsOf(plan.definition).reduce((sum, step) => sum + step.name.length + 1, name + 128 + 255 + 200);
+      // A map may have a flow of its own.
+      return stepsOf(plan.definition).reduce(
+        (sum, step) => sum + step.name.length + 1 + (step.type === "map" ? 129 : 0),
+        name + 128 + 255 + 200,
+      );
     case "task":
       return 2 * JSON.stringify(plan).length + 5 * 64 + 120 * (plan.onSuccess.length + plan.onFailure.length) + 500;
     default:
