@@ -70,6 +70,8 @@ const ZSTD_HEAD = 8;
 /** What is held of a member before it is compressed, but for a record that is larger itself. */
 const MOST_CONTENT = 8 * 2 ** 20;
 const MOST_RECORDS = 16_384;
+/** Content that is compressed at once, in bytes: to hand it over to another thread would take longer. */
+const LITTLE = 2 ** 18;
 /** Differences of two are whole numbers still when they are doubled. */
 const FARTHEST_TIME = 2 ** 51;
 const LINE_FEED = 10;
@@ -150,11 +152,15 @@ function contentOf(lines: readonly Line[]): Buffer {
   return content;
 }
 
-function compress(content: Buffer, { codec, level }: Compression): Promise<Buffer> {
-  if (codec === "gzip") return deflate(content, { level, memLevel: 9, chunkSize: chunkFor(content) });
+async function compress(content: Buffer, { codec, level }: Compression): Promise<Buffer> {
+  if (codec === "gzip") {
+    const options = { level, memLevel: 9, chunkSize: chunkFor(content) };
+    return content.byteLength <= LITTLE ? zlib.deflateRawSync(content, options) : deflate(content, options);
+  }
   // Bound late: Node 20 has no such function. https://nodejs.org/api/zlib.html#zlibzstdcompressbuffer-options-callback
-  const { ZSTD_c_compressionLevel } = zlib.constants;
-  return promisify(zlib.zstdCompress)(content, { params: { [ZSTD_c_compressionLevel]: level } });
+  const options = { params: { [zlib.constants.ZSTD_c_compressionLevel]: level } };
+  if (content.byteLength <= LITTLE) return zlib.zstdCompressSync(content, options);
+  return promisify(zlib.zstdCompress)(content, options);
 }
 
 /** One chunk for what comes out, most times; the default of 16 KB makes many. */
