@@ -28,8 +28,8 @@ test("a broker that restarts while records are sent, claimed and consumed loses 
     session: 20,
     handle: async (records) => void consumed.push(...records.map(({ value }) => textOf(value))),
   });
-  const stream = kafka.stream(topic);
-  const results = kafka.kafka();
+  const results = kafka.kafka({ patience: 120_000 }); // on a busy machine a broker takes its time
+  const stream = kafka.stream(topic, { kafka: results });
   const claim = await kafka.stream(topic, { kafka: results, group: `${topic}-done` }).claim(0);
   const result = kafka.stream(to, { kafka: results });
   let sent = 0;
