@@ -63,19 +63,28 @@ const moduleMapper = (mapper: Mapper): BatchMapper =>
         continue;
       }
       taker.record();
-      for (const [key, value] of pairs) taker.pair(key, value);
+      // Neither a list's iterator nor a pair's: there are many of them.
+      for (let at = 0; at < pairs.length; at += 1) taker.pair(pairs[at]![0], pairs[at]![1]);
       if (taker.isFull()) yield;
     }
   };
 
 function checked(given: Iterable<Pair>): readonly Pair[] {
-  const pairs = Array.isArray(given) ? (given as readonly Pair[]) : [...given];
-  for (const pair of pairs) {
-    if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== "string" || !isJson(pair[1])) {
-      throw new MillraceError("bad-input", `a mapper yields [key, value], the key a text, got ${preview(pair)}`);
-    }
+  if (Array.isArray(given)) {
+    for (const pair of given) checkPair(pair);
+    return given;
+  }
+  const pairs: Pair[] = [];
+  for (const pair of given) {
+    checkPair(pair);
+    pairs.push(pair);
   }
   return pairs;
+}
+
+function checkPair(pair: Pair): void {
+  if (Array.isArray(pair) && pair.length === 2 && typeof pair[0] === "string" && isJson(pair[1])) return;
+  throw new MillraceError("bad-input", `a mapper yields [key, value], the key a text, got ${preview(pair)}`);
 }
 
 const isJson = (value: unknown): boolean =>

@@ -40,7 +40,7 @@ export interface ReadOptions {
   readonly block?: number;
 }
 
-const BLOCK = 2 ** 20;
+const BLOCK = 8 * 2 ** 20;
 /** Most records that a border cuts end within it. */
 const FIRST_OVER_READ = 64 * 2 ** 10;
 
