@@ -67,7 +67,12 @@ export interface RedisLock {
 
 /** Settings of {@link LogArchivePipeline}. */
 export interface LogArchivePipelineArgs extends ConstructArgs, AlarmArgs, Machine {
-  /** A stream you have, or how a new one is made. @default a new one */
+  /**
+   * A stream you have, or how a new one is made. How far it is archived is known by its name and offsets: a topic that is
+   * deleted and made anew begins at 0 again, and wants an archive with another `id`.
+   *
+   * @default a new one
+   */
   readonly from?: Stream | StreamSpec;
   /** The Kafka of the new stream. @default on this computer the local cloud keeps it; other clouds want one */
   readonly kafka?: Kafka;

@@ -4,7 +4,7 @@ import type { StreamConsumed } from "../../runtime/events.ts";
 import type { Context } from "../../runtime/handler.ts";
 import type { TableReader, TableWriter, VolumeMount } from "../../runtime/ports.ts";
 import { crc32 } from "../../shared/archive/crc32.ts";
-import { type Line, type Member, pack } from "../../shared/archive/member.ts";
+import { isKnown, type Line, type Member, pack } from "../../shared/archive/member.ts";
 import { fileName, parseFileName } from "../../shared/archive/places.ts";
 import { shortHash } from "../../shared/name.ts";
 import { atOnce } from "../transfer/at-once.ts";
@@ -64,6 +64,12 @@ const MOST_SEALED = 1000;
 /** Appends a batch; it is archived as a whole when this resolves, and what fails may be given again. */
 export async function archive(event: StreamConsumed, world: World, lock?: SlotLock): Promise<Archived> {
   const { settings, code, metrics } = world;
+  if (!isKnown(settings.compression.codec)) {
+    throw new MillraceError(
+      "refused",
+      `compression.codec: Node ${process.version} has no zstd here; "gzip" is everywhere`,
+    );
+  }
   const applications = split(event.records, ruleOf(settings.application, code.application));
   const slots = new Slots(world.links.slots);
   const works = (await atOnce(AT_ONCE, applications, (lines) => worksOf(world, slots, event.stream, lines))).flat();

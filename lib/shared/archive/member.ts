@@ -10,6 +10,9 @@ export interface Compression {
   readonly level: number;
 }
 
+/** Whether this Node has it. https://nodejs.org/api/zlib.html#zlibzstdcompressbuffer-options-callback */
+export const isKnown = (codec: Codec): boolean => codec === "gzip" || "zstdCompress" in zlib;
+
 /** A record of a stream, as an archive keeps it. */
 export interface Line {
   readonly offset: number;
@@ -157,7 +160,6 @@ async function compress(content: Buffer, { codec, level }: Compression): Promise
     const options = { level, memLevel: 9, chunkSize: chunkFor(content) };
     return content.byteLength <= LITTLE ? zlib.deflateRawSync(content, options) : deflate(content, options);
   }
-  // Bound late: Node 20 has no such function. https://nodejs.org/api/zlib.html#zlibzstdcompressbuffer-options-callback
   const options = { params: { [zlib.constants.ZSTD_c_compressionLevel]: level } };
   if (content.byteLength <= LITTLE) return zlib.zstdCompressSync(content, options);
   return promisify(zlib.zstdCompress)(content, options);

@@ -267,6 +267,32 @@ test("what names no application is unknown's", async () => {
   expect(found["7"]).toHaveLength(1);
 });
 
+test("empty, large and binary records, with line feeds, are kept byte by byte, by both codecs", async () => {
+  const made = world();
+  const values = ["", "\n", "two\nlines\n", "\xff\xfe\0", "x".repeat(2 ** 20), "\n".repeat(1000), "猫"].map((text) =>
+    Buffer.from(text, text.includes("\xff") ? "latin1" : "utf8"),
+  );
+  const headers = { app: Buffer.from("binary") };
+  const times = [0, -1, 1e300, Number.NaN, 9e15, 1, 2];
+  const given = values.map((value, offset) => ({
+    ...record("x", 0, offset),
+    value,
+    headers,
+    timestamp: times[offset]!,
+  }));
+  const application = { header: "app" };
+  await made.append(given.slice(0, 4), { settings: { application } });
+  await made.append(given, { settings: { application, compression: { codec: "zstd", level: 1 } } });
+  made.clock.time += 400_000;
+  await made.upload();
+  const found = await archived(made.bucket);
+  expect(found.binary?.map(({ value }) => Buffer.from(value).toString("base64"))).toEqual(
+    values.map((value) => value.toString("base64")),
+  );
+  const { objects } = await made.bucket.list();
+  expect(objects.map(({ key }) => key.slice(key.indexOf(".log")))).toEqual([".log.gz", ".log.zst"]);
+});
+
 test("an application by header, by a deeper field, and by the user's code", async () => {
   const made = world();
   const one = { ...record("x", 0, 0), headers: { app: Buffer.from("by-header") } };

@@ -150,8 +150,7 @@ export const records = (app: string, partition: number, from: number, to: number
 /** All lines in the bucket, by application, with their partitions, in the keys' order. */
 export async function archived(bucket: Bucket): Promise<Record<string, (Line & { readonly partition: number })[]>> {
   const found: Record<string, (Line & { readonly partition: number })[]> = {};
-  const { objects } = await bucket.list();
-  for (const { key } of objects) {
+  for (const key of await keysIn(bucket)) {
     const [, app] = /^app=([^/]+)\/dt=\d{4}-\d\d-\d\d\/hour=\d\d\/[^/]+$/.exec(key) as unknown as [string, string];
     found[app] ??= [];
     for await (const { head, bytes } of membersIn(await bucket.stream(key))) {
@@ -159,6 +158,16 @@ export async function archived(bucket: Bucket): Promise<Record<string, (Line & {
     }
   }
   return found;
+}
+
+async function keysIn(bucket: Bucket): Promise<readonly string[]> {
+  const keys: string[] = [];
+  for (let after: string | undefined; ; ) {
+    const page = await bucket.list(after === undefined ? {} : { after });
+    keys.push(...page.objects.map(({ key }) => key));
+    if (page.next === undefined) return keys;
+    after = page.next;
+  }
 }
 
 /** Everything, uploaded and told by partition as `0/7`: to be compared with what was sent. */

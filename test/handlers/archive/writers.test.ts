@@ -5,74 +5,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { seededRandom } from "../../../lib/clouds/local/host/faults.ts";
 import type { StreamRecord } from "../../../lib/runtime/events.ts";
-import { archived, atOf, everything, record, records, world } from "./world.ts";
+import { killAndPause } from "./kill-and-pause.ts";
+import { everything, records, world } from "./world.ts";
 import { Writer } from "./writers.ts";
 
-const PARTITIONS = 12;
-
 test("8 writers, 200 applications with most lines in a few, kills and pauses: once each, in order", async () => {
-  const made = world({ files: 10 });
-  const random = seededRandom(3);
-  const each = 240;
-  // Of each partition, all its records, in order.
-  const logs = Array.from({ length: PARTITIONS }, (_, partition) =>
-    Array.from({ length: each }, (_, offset) => record(`app-${Math.floor(200 * random() ** 4)}`, partition, offset)),
-  );
-  const places = logs.map(() => 0);
-  const taken = new Set<number>();
-  let [kills, pauses] = [4, 3];
-  /** A partition is one writer's at a time, as far as the platform knows: one that pauses is not waited for. */
-  const work = async () => {
-    let writer = new Writer(made);
-    onTestFinished(() => writer.end());
-    for (;;) {
-      const partition = places.findIndex((place, index) => place < each && !taken.has(index));
-      if (partition === -1) break;
-      taken.add(partition);
-      const from = places[partition]!;
-      const batch = logs[partition]!.slice(from, from + 20 + Math.floor(random() * 60));
-      const written = writer.write(batch);
-      if (random() < 0.2 && kills > 0) {
-        kills -= 1;
-        await pause(random() * 30);
-        await Promise.all([writer.end(), written.catch(() => {})]);
-        writer = new Writer(made);
-      } else if (random() < 0.2 && pauses > 0) {
-        pauses -= 1;
-        await pause(random() * 20);
-        const asleep = writer;
-        asleep.child.kill("SIGSTOP");
-        written.catch(() => {});
-        // It wakes when others have long gone on with what it had.
-        setTimeout(() => asleep.child.kill("SIGCONT"), 2500).unref();
-        onTestFinished(() => asleep.end());
-        writer = new Writer(made);
-      } else {
-        await written;
-        places[partition] = from + batch.length;
-      }
-      taken.delete(partition);
-    }
-    await pause(3000 * Number(pauses < 3));
-  };
-  await Promise.all(Array.from({ length: 8 }, work));
-
-  // Writers go by the machine's time.
-  made.clock.time = Date.now() + 3_600_000;
-  await everything(made);
-  const found = await archived(made.bucket);
-  const lines = Object.values(found).flat();
-  expect(lines).toHaveLength(PARTITIONS * each);
-  expect(new Set(lines.map(({ value }) => atOf(value))).size).toBe(PARTITIONS * each);
-  for (const list of Object.values(found)) {
-    for (let partition = 0; partition < PARTITIONS; partition += 1) {
-      const offsets = list.filter((line) => line.partition === partition).map(({ offset }) => offset);
-      expect(offsets).toEqual([...offsets].sort((one, other) => one - other));
-    }
-  }
-  for (const { key } of (await made.bucket.list()).objects.slice(0, 50)) {
-    execFileSync("gunzip", ["-t"], { input: await made.bucket.get(key) });
-  }
+  await killAndPause({ each: 240, kills: 4, pauses: 3, seed: 3 });
 }, 60_000);
 
 /** A disk of its own for one process. https://man7.org/linux/man-pages/man1/unshare.1.html */
