@@ -98,7 +98,7 @@ test("an object that is damaged is told of", async () => {
   const made = world();
   await made.append(records("orders", 0, 0, 100));
   await later(made);
-  const [{ key }] = (await made.bucket.list()).objects as [{ key: string }];
+  const { key } = (await made.bucket.list()).objects[0]!;
   const bytes = Buffer.from(await made.bucket.get(key));
   bytes[bytes.length - 20]! ^= 0xff;
   await made.bucket.put(key, bytes);

@@ -3,7 +3,7 @@ import { archive } from "../../../lib/handlers/archive/archive.ts";
 import type { AppendSettings } from "../../../lib/handlers/archive/settings.ts";
 import { systemClock } from "../../../lib/runtime/clock.ts";
 import { type ErrorRecord, fromErrorRecord, toErrorRecord } from "../../../lib/runtime/errors.ts";
-import type { StreamRecord } from "../../../lib/runtime/events.ts";
+import type { StreamConsumed, StreamRecord } from "../../../lib/runtime/events.ts";
 import type { Table } from "./world.ts";
 
 /** What a writer is told. */
@@ -45,10 +45,13 @@ process.on("message", (message: ToWriter) => {
   }
   const { batch, records, volume, settings } = message;
   const run = { id: `${process.pid}-${batch}`, attempt: 1, deadline: systemClock.now() + 60_000, progress: () => {} };
-  const event = {
-    ...{ type: "stream.consumed", id: `batch-${batch}`, stream: "logs", time: "2026-11-21T10:00:00Z" },
+  const event: StreamConsumed = {
+    type: "stream.consumed",
+    id: `batch-${batch}`,
+    stream: "logs",
     records: records.map(({ value, ...record }) => ({ ...record, headers: {}, value: Buffer.from(value) })),
-  } as const;
+    time: "2026-11-21T10:00:00Z",
+  };
   archive(event, {
     ...{ run, settings, code: {}, tools: {}, scratch: volume },
     links: { slots: table, volume: { path: volume } },
