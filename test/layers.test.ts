@@ -66,7 +66,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   "a cloud": { imports: ["parts", "shared", "support", "own deploy"], packages: CLOUD_PULUMI },
   client: {
-    imports: ["runtime", "runtime index", "shared", "a cloud's client"],
+    imports: ["runtime", "runtime index", "kafka", "shared", "a cloud's client"],
     types: ["a cloud's host", "parts"],
     isLight: true,
   },

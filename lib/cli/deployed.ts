@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { joinedSystem } from "../client/joined.ts";
+import { deployedStreams } from "../client/streams.ts";
 import { deployedClient, type StackOutput, type SystemClient } from "../client/system.ts";
 import type { CloudKind, CloudPlan } from "../parts/plan.ts";
 import { MillraceError } from "../runtime/errors.ts";
@@ -30,7 +31,8 @@ export async function connectToStack(stack: string): Promise<{ client: SystemCli
     throw new MillraceError("refused", `--stack ${stack}: it runs on ${kinds}; verbs reach ${known}`);
   }
   const system = joinedSystem(output.plan, (cloud) => OPENERS[cloud.kind]!(outputFor(output, cloud)));
-  return { client: deployedClient(output, system), close: () => system.close() };
+  const streams = deployedStreams(output, process.env);
+  return { client: deployedClient(output, system, streams), close: () => system.close() };
 }
 
 /** What a stack on one of its clouds alone would export. */

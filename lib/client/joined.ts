@@ -1,10 +1,9 @@
 import type { CloudPlan, Plan } from "../parts/plan.ts";
 import { MillraceError } from "../runtime/errors.ts";
-import type { StreamClient, StreamInfo } from "../runtime/streams.ts";
 import type { DeployedSystem } from "../runtime/system.ts";
 import type { TaskClient } from "../runtime/tasks/task.ts";
 import type { Answer, WorkflowClient } from "../runtime/workflows/run.ts";
-import { streamsIn, workflowsIn } from "./system.ts";
+import { workflowsIn } from "./system.ts";
 
 /**
  * One system of all the clouds of a stack: a part is asked of the cloud that has it, and a cloud is opened when it is
@@ -43,15 +42,6 @@ export function joinedSystem(
         );
       },
     },
-    streams: {
-      ...streamsOf(async (stream) => streamsIn(await of("stream", stream), clouds)),
-      async list() {
-        const names = parts.filter(({ kind }) => kind === "stream").map(({ name }) => name);
-        const systems = new Set(await Promise.all(names.map((name) => of("stream", name))));
-        const found = await Promise.all([...systems].map((system) => streamsIn(system, clouds).list()));
-        return inOrder(found.flat(), names);
-      },
-    },
     bucket: async (name) => (await of("bucket", name)).bucket(name),
     queue: async (name) => (await of("queue", name)).queue(name),
     async close() {
@@ -83,16 +73,6 @@ const workflowsOf = (clientOf: (workflow: string) => Promise<WorkflowClient>): O
   stop: async (workflow, id) => (await clientOf(workflow)).stop(workflow, id),
   retry: async (workflow, id) => (await clientOf(workflow)).retry(workflow, id),
 });
-
-/** The streams of several clouds: each verb goes to the client of its stream. */
-const streamsOf = (clientOf: (stream: string) => Promise<StreamClient>): Omit<StreamClient, "list"> => ({
-  produce: async (stream, records) => (await clientOf(stream)).produce(stream, records),
-  read: async (stream, options) => (await clientOf(stream)).read(stream, options),
-  lag: async (stream) => (await clientOf(stream)).lag(stream),
-});
-
-const inOrder = (streams: readonly StreamInfo[], names: readonly string[]): readonly StreamInfo[] =>
-  streams.toSorted((one, other) => names.indexOf(one.stream) - names.indexOf(other.stream));
 
 /** A callback does not say in which cloud somebody waits for its answer: the one that knows it takes it. */
 async function answerIn(clients: readonly WorkflowClient[], callback: string, answer: Answer): Promise<void> {

@@ -38,8 +38,8 @@ export interface StackOutput {
   readonly addresses: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
-/** A deployed system, by its stack's output and what its cloud's client opened. */
-export const deployedClient = ({ plan }: StackOutput, system: DeployedSystem): SystemClient => ({
+/** A deployed system, by its stack's output, what its cloud's client opened, and the streams, which lie in no cloud's own. */
+export const deployedClient = ({ plan }: StackOutput, system: DeployedSystem, streams: StreamClient): SystemClient => ({
   tasks: {
     ...system.tasks,
     stopAll: (task, filter, options) => stopAll(system.tasks, task, filter, options),
@@ -53,7 +53,7 @@ export const deployedClient = ({ plan }: StackOutput, system: DeployedSystem): S
     send: async (queue, body, options) => (await system.queue(queue)).send(body, options),
     redrive: (queue, { to = sourceOf(plan, queue), limit } = {}) => redrive(system, queue, to, limit),
   },
-  streams: streamsIn(system, plan.clouds),
+  streams,
   plan: async () => plan,
 });
 
@@ -65,16 +65,6 @@ export function workflowsIn({ workflows }: DeployedSystem, clouds: Plan["clouds"
     throw new MillraceError("refused", `workflows on ${kinds} cannot be reached from outside yet`);
   };
   return { start: refuse, get: refuse, list: refuse, stop: refuse, retry: refuse, answer: refuse };
-}
-
-/** The streams of a system; where they cannot be reached, every verb says so. */
-export function streamsIn({ streams }: DeployedSystem, clouds: Plan["clouds"]): StreamClient {
-  if (streams) return streams;
-  const refuse = async (): Promise<never> => {
-    const kinds = clouds.map(({ kind }) => kind).join(", ");
-    throw new MillraceError("refused", `streams on ${kinds} cannot be reached from outside yet`);
-  };
-  return { list: refuse, produce: refuse, read: refuse, lag: refuse };
 }
 
 const bucketOf = (system: DeployedSystem, name: string): BucketClient => ({

@@ -1,5 +1,4 @@
 import type { BucketReader, BucketRemover, BucketWriter, Message, QueueReceiver, QueueSender } from "./ports.ts";
-import type { StreamClient } from "./streams.ts";
 import type { TaskClient } from "./tasks/task.ts";
 import type { WorkflowClient } from "./workflows/run.ts";
 
@@ -8,8 +7,6 @@ export interface DeployedSystem {
   readonly tasks: TaskClient;
   /** Absent: this cloud has no workflows. */
   readonly workflows?: WorkflowClient;
-  /** Absent: it has no streams, or they cannot be reached from outside. */
-  readonly streams?: StreamClient;
   /** @throws `not-found` if there is no such bucket. */
   bucket(name: string): Promise<BucketReader & BucketWriter & BucketRemover>;
   /** @throws `not-found` if there is no such queue. */

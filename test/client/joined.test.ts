@@ -20,9 +20,6 @@ const plan: Plan = {
     part("task", "near", clouds[0]!.name),
     part("task", "far", clouds[1]!.name),
     part("bucket", "files", clouds[1]!.name),
-    part("stream", "clicks", clouds[1]!.name),
-    part("stream", "orders", clouds[0]!.name),
-    part("stream", "views", clouds[1]!.name),
   ],
 };
 
@@ -39,14 +36,8 @@ function recorded() {
       asked.push(`logs ${task} on ${cloud}`);
       yield { message: cloud } as TaskLogLine;
     }
-    const own = plan.parts.filter((part) => part.kind === "stream" && part.cloud === cloud);
-    const streams = {
-      ...Object.fromEntries(["produce", "read", "lag"].map((verb) => [verb, answer(verb)])),
-      list: async () => own.map(({ name }) => ({ stream: name, partitions: [] })),
-    };
     const system = {
       tasks: { ...tasks, logs },
-      streams,
       bucket: answer("bucket"),
       queue: answer("queue"),
       close: answer("close"),
@@ -72,20 +63,6 @@ test("every verb goes to the cloud of its task, which is opened once, and only i
   expect(asked.slice(-2)).toEqual(["open alicloud-cn-hangzhou", "get near on alicloud-cn-hangzhou"]);
   await system.close();
   expect(asked.filter((what) => what.startsWith("close"))).toHaveLength(2);
-});
-
-test("streams: each asked of its own cloud, and all listed as the plan has them", async () => {
-  const { asked, system } = recorded();
-  await system.streams!.produce("orders", []);
-  await system.streams!.lag("views");
-  expect(asked).toEqual([
-    "open alicloud-cn-hangzhou",
-    "produce orders on alicloud-cn-hangzhou",
-    "open aws-us-east-1",
-    "lag views on aws-us-east-1",
-  ]);
-  expect((await system.streams!.list()).map(({ stream }) => stream)).toEqual(["clicks", "orders", "views"]);
-  await expect(system.streams!.lag("files")).rejects.toThrow('there is no stream "files"; there are: "clicks"');
 });
 
 test("what is on no cloud is not found, by its kind", async () => {

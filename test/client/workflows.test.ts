@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { joinedSystem } from "../../lib/client/joined.ts";
+import { deployedStreams } from "../../lib/client/streams.ts";
 import { deployedClient } from "../../lib/client/system.ts";
 import type { Plan } from "../../lib/parts/plan.ts";
 import { MillraceError } from "../../lib/runtime/errors.ts";
@@ -40,9 +41,11 @@ const open = (answered: string[], opened: string[], parts = plan) =>
     return { ...workflows, close: async () => {} } as DeployedSystem;
   });
 
+const noStreams = deployedStreams({ plan, addresses: {} }, {});
+
 test("each verb goes to the cloud that has the workflow, and no other is opened", async () => {
   const opened: string[] = [];
-  const { workflows } = deployedClient({ plan, addresses: {} }, open([], opened));
+  const { workflows } = deployedClient({ plan, addresses: {} }, open([], opened), noStreams);
   expect(await workflows.start("far", {})).toMatchObject({ workflow: "far", id: "there" });
   expect(await workflows.list("far")).toMatchObject({ runs: [{ id: "there" }] });
   expect(opened).toEqual(["there"]);
@@ -54,7 +57,7 @@ test("each verb goes to the cloud that has the workflow, and no other is opened"
 
 test("an answer goes to the cloud that knows its callback", async () => {
   const answered: string[] = [];
-  const { workflows } = deployedClient({ plan, addresses: {} }, open(answered, []));
+  const { workflows } = deployedClient({ plan, addresses: {} }, open(answered, []), noStreams);
   await workflows.answer("there/run/step", { output: 1 });
   expect(answered).toEqual(["there: there/run/step"]);
   await expect(workflows.answer("nobody/run/step", { output: 1 })).rejects.toMatchObject({ kind: "not-found" });
@@ -62,7 +65,7 @@ test("an answer goes to the cloud that knows its callback", async () => {
 
 test("a cloud whose workflows nobody reaches says so", async () => {
   const bare = { ...plan, parts: [{ kind: "workflow", name: "own", cloud: "bare" }] } as unknown as Plan;
-  const { workflows } = deployedClient({ plan: bare, addresses: {} }, open([], [], bare));
+  const { workflows } = deployedClient({ plan: bare, addresses: {} }, open([], [], bare), noStreams);
   for (const verb of [
     workflows.start("own", {}),
     workflows.get("own", "x"),
