@@ -87,7 +87,7 @@ export class Transactions {
     let isEnding = false;
     try {
       await this.#begin(caller, what, batches);
-      await Promise.all([this.#appender.append(caller, what, batches), this.#move(caller, what, next)]);
+      await allDone([this.#appender.append(caller, what, batches), this.#move(caller, what, next)]);
       isEnding = true;
       await this.#finish(caller, what, true);
     } catch (error) {
@@ -111,7 +111,7 @@ export class Transactions {
     };
     await this.#cluster.patiently(caller, what, async () => {
       const connection = await this.#coordinator(caller);
-      await Promise.all([
+      await allDone([
         ...(topics.size > 0 ? [ask(addPartitionsToTxnV1.api, connection, [transaction])] : []),
         ask(addOffsetsToTxnV1.api, connection, this.#name, id, epoch, this.#place.group),
       ]);
@@ -149,6 +149,12 @@ export class Transactions {
   async #coordinator(caller: Caller): Promise<Connection> {
     return this.#cluster.to(await this.#cluster.coordinator(caller, "transaction", this.#name));
   }
+}
+
+/** What comes to a coordinator when its transaction is over would begin another one, or wait there for the next one's end. */
+async function allDone(works: readonly Promise<unknown>[]): Promise<void> {
+  const failed = (await Promise.allSettled(works)).find(({ status }) => status === "rejected");
+  if (failed) throw (failed as PromiseRejectedResult).reason;
 }
 
 /** Kafka has said no, and nothing has happened. */
