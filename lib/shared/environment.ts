@@ -13,6 +13,9 @@ export const OWN_TASK = "$task";
 /** The port by which a function's process itself reads the buckets that are its sources, where it has to. */
 export const OWN_STORE = "$store";
 
+/** The port by which a function's process itself consumes the streams that are its sources, where it has to. */
+export const OWN_STREAMS = "$streams";
+
 /** A link so named is no handler's: it is how keys to what lies on another cloud come out of their secret. */
 const KEYS = "$keys.";
 

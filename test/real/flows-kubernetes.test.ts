@@ -24,6 +24,7 @@ import type { LinkAddress } from "../../lib/runtime/deployment.ts";
 import { writeEnvironment } from "../../lib/shared/environment.ts";
 import status from "../clouds/kubernetes/argo-status.json" with { type: "json" };
 import { STATUS_TEMPLATES } from "../clouds/kubernetes/argo-templates.ts";
+import { Events } from "../clouds/kubernetes/events-program.ts";
 import { Orders } from "../clouds/kubernetes/orders.ts";
 import { deploy } from "../clouds/kubernetes/stack.ts";
 import { NatsWorld } from "./nats-world.ts";
@@ -58,7 +59,7 @@ beforeAll(async () => {
   [server, nats] = await Promise.all([startKubernetes(), NatsWorld.start()]);
   ca = await certificateOf(server.url);
   admin = apiOf(server.adminToken);
-  await Promise.all([applyKedaCrds(server), defineArgo()]);
+  await Promise.all([applyKedaCrds(server), defineKinds()]);
   await deployOrders();
   world = { ...nats.world, prefix: "orders" };
 }, 180_000);
@@ -75,37 +76,35 @@ function apiOf(token: string): KubernetesApi {
   return api;
 }
 
-/** The kinds as Argo's own small definitions have them: whatever is in them is kept. */
-async function defineArgo(): Promise<void> {
-  for (const kind of ["Workflow", "WorkflowTemplate", "WorkflowTaskResult"]) {
-    const plural = `${kind.toLowerCase()}s`;
-    const schema = {
-      openAPIV3Schema: {
-        type: "object",
-        properties: {
-          spec: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
-          status: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
-        },
+/** Kinds of operators: Argo's as its own small definitions have them, whatever is in them is kept; Strimzi's are not here. */
+async function defineKinds(): Promise<void> {
+  await Promise.all([
+    ...["Workflow", "WorkflowTemplate", "WorkflowTaskResult"].map((kind) => define("argoproj.io", "v1alpha1", kind)),
+    define("kafka.strimzi.io", "v1beta2", "KafkaTopic"),
+  ]);
+}
+
+async function define(group: string, version: string, kind: string): Promise<void> {
+  const plural = `${kind.toLowerCase()}s`;
+  const anything = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+  const schema = { openAPIV3Schema: { type: "object", properties: { spec: anything, status: anything } } };
+  await admin.ask({
+    verb: "create",
+    path: "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+    body: {
+      apiVersion: "apiextensions.k8s.io/v1",
+      kind: "CustomResourceDefinition",
+      metadata: { name: `${plural}.${group}` },
+      spec: {
+        group,
+        names: { kind, plural, singular: plural.slice(0, -1), listKind: `${kind}List` },
+        scope: "Namespaced",
+        versions: [{ name: version, served: true, storage: true, schema }],
       },
-    };
-    await admin.ask({
-      verb: "create",
-      path: "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
-      body: {
-        apiVersion: "apiextensions.k8s.io/v1",
-        kind: "CustomResourceDefinition",
-        metadata: { name: `${plural}.argoproj.io` },
-        spec: {
-          group: "argoproj.io",
-          names: { kind, plural, singular: plural.slice(0, -1), listKind: `${kind}List` },
-          scope: "Namespaced",
-          versions: [{ name: "v1alpha1", served: true, storage: true, schema }],
-        },
-      },
-    });
-    const path = `/apis/argoproj.io/v1alpha1/${plural}`;
-    await vi.waitFor(() => admin.ask({ verb: "list", path }), { timeout: 30_000, interval: 200 });
-  }
+    },
+  });
+  const path = `/apis/${group}/${version}/${plural}`;
+  await vi.waitFor(() => admin.ask({ verb: "list", path }), { timeout: 30_000, interval: 200 });
 }
 
 async function deployOrders(): Promise<void> {
@@ -163,14 +162,29 @@ async function tokenOf(account: string): Promise<string> {
   return (await admin.ask<{ status: { token: string } }>({ verb: "create", path, body })).status.token;
 }
 
-test("the API server takes every manifest, and knows every field of it", async () => {
+async function createAll(manifests: readonly Manifest[]): Promise<void> {
   for (const manifest of manifests) {
     const query = { fieldValidation: "Strict" };
     const made = admin.ask({ verb: "create", path: pathOf(manifest), query, body: manifest });
     await expect(made, `${manifest.kind} ${manifest.metadata.name}`).resolves.toMatchObject({ kind: manifest.kind });
   }
+}
+
+test("the API server takes every manifest, and knows every field of it", async () => {
+  await createAll(manifests);
   const setup = JSON.parse(variableOf("Job", "orders-flow-setup", "MILLRACE_SETUP"));
   await setUp(await nats.nats(), setup);
+}, 60_000);
+
+test("and those of a stream in a Kafka of Strimzi's, the topic in the cluster's namespace", async () => {
+  const path = "/api/v1/namespaces";
+  await admin.ask({ verb: "create", path, body: { apiVersion: "v1", kind: "Namespace", metadata: { name: "kafka" } } });
+  const user = JSON.stringify({ username: "ann", password: "s3cret" });
+  const resources = await deploy((cloud) => new Events(cloud, {}), { namespace: "events" }, { "shop:kafka": user });
+  const all = manifestsIn(resources);
+  const kinds = new Set(all.map(({ kind }) => kind));
+  expect([...kinds]).toEqual(expect.arrayContaining(["KafkaTopic", "ScaledObject", "TriggerAuthentication"]));
+  await createAll(all);
 }, 60_000);
 
 const ASKED = [

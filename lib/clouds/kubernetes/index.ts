@@ -10,6 +10,7 @@ import { queue } from "./deploy/queue.ts";
 import { schedule } from "./deploy/schedule.ts";
 import { secret } from "./deploy/secret.ts";
 import { type KubernetesSettings, Site } from "./deploy/shared.ts";
+import { stream } from "./deploy/stream.ts";
 import { table } from "./deploy/table.ts";
 import { task } from "./deploy/task.ts";
 import { volume } from "./deploy/volume.ts";
@@ -62,9 +63,7 @@ export function kubernetes(settings: KubernetesSettings, opts?: ComponentResourc
         secret: (scope, plan) => secret(site, scope, plan),
         volume: (scope, plan) => volume(site, scope, plan),
         table: (scope, plan) => table(site, scope, plan),
-        stream: ({ name }) => {
-          throw new Error(`${name}: the check refuses streams here`);
-        },
+        stream: (scope, plan) => stream(site, scope, plan),
         monitor: (scope, plan) => monitor(site, scope, plan),
         workflow: (scope, plan) => workflow(site, scope, plan),
       },

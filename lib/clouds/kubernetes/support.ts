@@ -62,7 +62,16 @@ const ARGO = {
     "a real API server (1.36) with Argo's own definitions takes all that is compiled; Argo's controller (4, August 2026), run once by hand, ran it with pods whose ends were played",
 };
 
-const NO_STREAMS = { source: "lib/README.md", verified: "the check" } as const;
+const STRIMZI = {
+  source: "https://strimzi.io/docs/operators/latest/configuring.html#type-KafkaTopic-reference",
+  verified: DOCUMENTED,
+};
+const KAFKA = { source: "https://kafka.apache.org/documentation/", verified: "a real Kafka" };
+const CONSUMED = {
+  source: "https://keda.sh/docs/latest/scalers/apache-kafka/",
+  verified:
+    "a real Kafka with the pod's own process; a real API server (1.36) takes the ScaledObject by KEDA's own definition (2.21), nothing was scaled",
+};
 
 /** Kubernetes, with NATS, KEDA and an S3-compatible server in it. */
 export const support: Support = {
@@ -257,22 +266,26 @@ export const support: Support = {
       options: {
         alarms: {
           level: "added",
-          how: "messages that wait, failures as they reach a queue, and runs of workflows that failed or were stopped, as Argo counts them; age and duration are refused",
+          how: "messages that wait, failures as they reach a queue, and runs of workflows that failed or were stopped, as Argo counts them; lag by kafka_exporter, as Strimzi runs it; age and duration are refused",
           ...RULE,
         },
         notify: { level: "refused", how: "your Alertmanager tells whom it is configured to tell", ...RULE },
       },
     },
     stream: {
-      level: "refused",
-      how: "Millrace does not build streams here yet",
-      ...NO_STREAMS,
+      level: "native",
+      how: "a KafkaTopic for Strimzi's operator, in a cluster of its own that you name and run; of any other Kafka a topic that is there",
+      ...STRIMZI,
       options: {
-        partitions: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
-        retention: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
-        removable: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
-        kafka: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
-        existing: { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+        partitions: { level: "native", how: "spec.partitions, which only grows", ...STRIMZI, min: 1, step: 1 },
+        retention: { level: "native", how: "the topic's retention.ms", ...STRIMZI, min: 1 },
+        removable: { ...kept, ...STRIMZI },
+        kafka: {
+          level: "native",
+          how: "instance is <namespace>/<name> of Strimzi's cluster; pods reach its brokers by their port. A Secret you have, named as the user of a stream that starts functions, has the keys username and password besides, for KEDA",
+          ...KAFKA,
+        },
+        existing: { ...reused, ...KAFKA },
       },
     },
     workflow: {
@@ -296,7 +309,11 @@ export const support: Support = {
       ...S3,
     },
     "queue.received": { level: "native", how: "a durable JetStream consumer, KEDA scales by what waits", ...KEDA },
-    "stream.consumed": { level: "refused", how: "Millrace does not build streams here yet", ...NO_STREAMS },
+    "stream.consumed": {
+      level: "added",
+      how: "the function's own pods are members of the group, as many as it has partitions, scaled by KEDA on what the group has not consumed: in order in each partition. A batch that fails is tried as often as attempts says, counted by its pod, and is then one message of failures; without failures until it succeeds, and what is behind it waits",
+      ...CONSUMED,
+    },
     "schedule.fired": { level: "native", how: "a CronJob that publishes the call", ...CRON_JOB },
   },
   runs: {

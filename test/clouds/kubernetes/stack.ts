@@ -30,6 +30,8 @@ const TABLE: MockTable = {
   "kubernetes:rbac.authorization.k8s.io/v1:Role": object,
   "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding": object,
   "kubernetes:keda.sh/v1alpha1:ScaledObject": object,
+  "kubernetes:keda.sh/v1alpha1:TriggerAuthentication": object,
+  "kubernetes:kafka.strimzi.io/v1beta2:KafkaTopic": object,
   "kubernetes:argoproj.io/v1alpha1:WorkflowTemplate": object,
   "kubernetes:monitoring.coreos.com/v1:PrometheusRule": object,
   "aws:s3/bucket:Bucket": named("bucket"),
@@ -64,10 +66,12 @@ export const settingsOf = (changed: Partial<KubernetesSettings> = {}): Kubernete
 export async function deploy(
   declare: (cloud: Cloud) => unknown,
   changed: Partial<KubernetesSettings> = {},
+  secrets: Readonly<Record<string, string>> = {},
 ): Promise<readonly RegisteredResource[]> {
   const { mocks, watch, resources } = typedMocks(TABLE);
   await pulumi.runtime.setMocks(mocks, "shop", "prod", false);
-  pulumi.runtime.setAllConfig({ "shop:token": "s3cret" }, ["shop:token"]);
+  const config = { "shop:token": "s3cret", ...secrets };
+  pulumi.runtime.setAllConfig(config, Object.keys(config));
   await pulumi.runtime.runInPulumiStack(async () => {
     // Constructs stand beside the cloud, not under it: what must be known of every resource is said at the root.
     pulumi.runtime.registerStackTransformation(watch);

@@ -14,7 +14,7 @@ import type { Setup } from "../../../lib/clouds/kubernetes/runtime/setup.ts";
 import type { FunctionCall } from "../../../lib/runtime/calls.ts";
 import type { SourceEvent } from "../../../lib/runtime/events.ts";
 import type { Message, QueueReceiver } from "../../../lib/runtime/ports.ts";
-import { OWN_STORE, writeEnvironment } from "../../../lib/shared/environment.ts";
+import { OWN_STORE, OWN_STREAMS, writeEnvironment } from "../../../lib/shared/environment.ts";
 import { NatsWorld } from "../nats-world.ts";
 import { type S3Server, startS3 } from "../servers/s3.ts";
 import type { Said } from "./probe.ts";
@@ -72,6 +72,7 @@ export class FunctionsWorld {
       state: runtimeFile("table"),
       media: runtimeFile("bucket"),
       [OWN_STORE]: runtimeFile("bucket"),
+      [OWN_STREAMS]: runtimeFile("stream-consumer"),
     };
     await world.#bundle("entry", "entry", fileURLToPath(new URL("probe.ts", import.meta.url)), ports);
     await world.#bundle("setup", "program", runtimeFile("setup"));
@@ -135,6 +136,7 @@ export class FunctionsWorld {
       concurrency: 1,
       queues: [],
       buckets: [],
+      streams: [],
       ...given,
     };
     const heard: Said[] = [];

@@ -17,7 +17,7 @@ export const handler = async (event: SourceEvent, { links, run }: Context<{ said
   const say = (what: Partial<Said>) =>
     links.said.send(JSON.stringify({ ...what, attempt: run.attempt, process: process.pid } satisfies Said));
   await say({ begun: event });
-  const text = event.type === "function.invoked" ? String(event.payload) : "body" in event ? event.body : "";
+  const text = textOf(event);
   const [word, number] = text.split(" ");
   if (word === "fail") throw new Error("it failed");
   if (word === "refuse") throw new MillraceError("bad-input", "it can never work");
@@ -27,3 +27,9 @@ export const handler = async (event: SourceEvent, { links, run }: Context<{ said
   await say({ done: event });
   return { text };
 };
+
+function textOf(event: SourceEvent): string {
+  if (event.type === "function.invoked") return String(event.payload);
+  if (event.type === "stream.consumed") return Buffer.from(event.records[0]!.value ?? []).toString();
+  return "body" in event ? event.body : "";
+}

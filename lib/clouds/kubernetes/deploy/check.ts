@@ -2,6 +2,7 @@ import { DEFAULT_TOOLS, toolSource } from "../../../bundle/tool.ts";
 import type { Part } from "../../../parts/part.ts";
 import type { AlarmPlan, FunctionPlan, MonitorPlan, PartKind, PartPlan, VolumePlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
+import { checkLag, checkStream, checkStreamsOf } from "./check-streams.ts";
 import { checkWorkflow } from "./check-workflow.ts";
 import { failureQueue } from "./monitor.ts";
 import { checkPrograms } from "./program.ts";
@@ -18,11 +19,13 @@ function checkPart(settings: KubernetesSettings, plan: PartPlan, find: Find): re
     case "bucket":
       return checkBucket(settings, plan);
     case "function":
-      return [...checkTools(settings, plan), ...checkPrograms(plan, find)];
+      return [...checkTools(settings, plan), ...checkPrograms(plan, find), ...checkStreamsOf(plan)];
     case "volume":
       return checkVolume(settings, plan);
     case "monitor":
-      return checkAlarms(settings, plan, find);
+      return [...checkAlarms(settings, plan, find), ...checkLag(plan, find)];
+    case "stream":
+      return checkStream(plan);
     case "workflow":
       return checkWorkflow(plan, find);
     default:
@@ -96,6 +99,7 @@ const EXISTING: Readonly<Partial<Record<PartKind, readonly [form: RegExp, allowe
   queue: [/^[\w-]+$/, "a stream of NATS whose one subject has its name, with a durable consumer named receivers"],
   table: [/^[\w-]+$/, "a key-value bucket of NATS"],
   volume: [LABEL, "a PersistentVolumeClaim of the namespace"],
+  stream: [/^[\w.-]{1,249}$/, "a topic of the Kafka"],
   secret: [
     /^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?:\/[\w.-]+)?$/,
     "a Secret of the namespace, and after / its key where that is not value",
@@ -168,10 +172,16 @@ function checkAlarms({ alarms: keeper }: KubernetesSettings, plan: MonitorPlan, 
 function checkAlarm(path: string, { part, metric }: AlarmPlan, find: Find): readonly Problem[] {
   if (metric === "age" || metric === "duration") {
     const message = "nobody tells Prometheus such a number";
-    return [{ path: `${path}.metric`, message, given: metric, allowed: "failures, messages" }];
+    return [{ path: `${path}.metric`, message, given: metric, allowed: "failures, messages, lag" }];
   }
   const plan = find(part);
-  if (metric === "messages" || plan === undefined || plan.kind === "workflow" || failureQueue(plan) !== undefined) {
+  if (
+    metric === "messages" ||
+    metric === "lag" ||
+    plan === undefined ||
+    plan.kind === "workflow" ||
+    failureQueue(plan) !== undefined
+  ) {
     return [];
   }
   return [

@@ -51,6 +51,7 @@ export const PORTS: Readonly<Partial<Record<PartKind, string>>> = {
   function: "function",
   task: "task",
   workflow: "workflow",
+  stream: "kafka",
 };
 
 /** A module of the runtime beside this folder: as TypeScript in the repository, as JavaScript in the package. */

@@ -5,7 +5,7 @@ import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, LinkPlan, SecretPlan, TaskPlan, VolumePlan } from "../../../parts/plan.ts";
 import { partOf } from "../../../parts/source.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
-import { OWN_STORE, OWN_TASK, writeEnvironment } from "../../../shared/environment.ts";
+import { OWN_STORE, OWN_STREAMS, OWN_TASK, writeEnvironment } from "../../../shared/environment.ts";
 import { codeOf, PORTS, runtimeFile } from "./code.ts";
 import { setupJob } from "./errand.ts";
 import { callSubject, OBJECT_NAME, workerName } from "./names.ts";
@@ -14,6 +14,7 @@ import { type Process, placeOf, podSpec, toolPaths } from "./pod.ts";
 import { gpuAffinity, programAddress, programPart, sidecarsOf } from "./program.ts";
 import { secretMount } from "./secret.ts";
 import type { Artifact, Site } from "./shared.ts";
+import { ledgerName, streamSecrets, streamsOf } from "./stream.ts";
 import { taskAddress } from "./task.ts";
 import { toolArtifacts } from "./tools.ts";
 import { publishers, scaling, setupOf, specOf } from "./trigger.ts";
@@ -47,12 +48,22 @@ export const functionPart = (site: Site, scope: Scope, plan: FunctionPlan): Buil
       ? connected(site, scope, plan, worker(site, scope, plan, scope.plan(plan.role.task) as TaskPlan))
       : connected(site, scope, plan, caller(site, scope, plan));
 
-/** A function that is linked to what lies on other clouds has a way there. */
+/** A function that is linked to what lies on other clouds, or to a Kafka, has a way there. */
 function connected(site: Site, scope: Scope, plan: FunctionPlan, built: Built): Built {
-  const endpoints = Object.values(plan.links).flatMap((link) => linkOf(scope, link).endpoint ?? []);
+  const endpoints = [
+    ...Object.values(plan.links).flatMap((link) => linkOf(scope, link).endpoint ?? []),
+    ...brokersOf(scope, plan),
+  ];
   if (endpoints.length === 0) return built;
   const network = linksPolicy(site, scope, [...new Set(endpoints)]);
   return { ...built, resources: { ...built.resources, network } };
+}
+
+/** Brokers that one of them tells of have to be reached by the same port. */
+function brokersOf(scope: Scope, plan: FunctionPlan): readonly string[] {
+  const parts = [...Object.values(plan.links).map(({ part }) => part), ...streamsOf(plan).map(({ stream }) => stream)];
+  const streams = [...new Set(parts)].map((part) => scope.plan(part)).filter((part) => part.kind === "stream");
+  return streams.flatMap(({ kafka }) => kafka?.brokers ?? []).map((broker) => `kafka://${broker}`);
 }
 
 /**
@@ -271,11 +282,22 @@ function programLink(scope: Scope, plan: FunctionPlan, { part }: LinkPlan): Link
   return address && { port: runtimeFile("sidecar"), address: pulumi.output(address) };
 }
 
-const linkOf = (scope: Scope, link: LinkPlan): Linked => scope.link(link, ({ kind }) => runtimeFile(PORTS[kind]!));
+/** What a function claims of a stream is kept under a name of its own. */
+function linkOf(scope: Scope, link: LinkPlan): Linked {
+  const linked = scope.link(link, ({ kind }) => runtimeFile(PORTS[kind]!));
+  if (!link.actions.includes("stream.claim")) return linked;
+  return {
+    ...linked,
+    address: linked.address.apply((fields): LinkAddress => ({ ...fields, group: ledgerName(scope) })),
+  };
+}
 
 function upload(site: Site, scope: Scope, plan: FunctionPlan, entry: "entry" | "job", links: Links): Artifact {
-  const own = plan.sources.some(({ type }) => type === "bucket.created") && { [OWN_STORE]: runtimeFile("bucket") };
-  const ports = { ...portsOf(links), ...own };
+  const ports = {
+    ...portsOf(links),
+    ...(plan.sources.some(({ type }) => type === "bucket.created") && { [OWN_STORE]: runtimeFile("bucket") }),
+    ...(streamsOf(plan).length > 0 && { [OWN_STREAMS]: runtimeFile("stream-consumer") }),
+  };
   return site.upload(codeOf(plan, entry, ports), "code", `${scope.name}-code`, scope.options);
 }
 
@@ -292,7 +314,9 @@ function environmentOf(
   const addresses = pulumi.output(
     Object.fromEntries(Object.entries(links).map(([name, { address }]) => [name, address])),
   );
-  const names = sources.flatMap((source) => (source.type === "schedule.fired" ? [] : [partOf(source)]));
+  const names = sources.flatMap((source) =>
+    source.type === "schedule.fired" || source.type === "stream.consumed" ? [] : [partOf(source)],
+  );
   const known = [...new Set(names)].map((name) => scope.part(name).id.apply((id) => [id, name] as const));
   return pulumi.all([placeOf(site), addresses, pulumi.all(known)]).apply(([place, all, pairs]) => ({
     ...environment,
@@ -308,8 +332,10 @@ function environmentOf(
 }
 
 /** Volumes and secrets are files of a pod. */
-function mountsOf(scope: Scope, { links }: FunctionPlan): NonNullable<Process["mounts"]> {
-  const parts = [...new Set(Object.values(links).map(({ part }) => part))].map((part) => scope.plan(part));
+function mountsOf(scope: Scope, plan: FunctionPlan): NonNullable<Process["mounts"]> {
+  const { links } = plan;
+  const names = [...Object.values(links).map(({ part }) => part), ...streamSecrets(scope, plan)];
+  const parts = [...new Set(names)].map((part) => scope.plan(part));
   const isWritten = (part: string) =>
     Object.values(links).some((link) => link.part === part && link.actions.includes("volume.write"));
   return [

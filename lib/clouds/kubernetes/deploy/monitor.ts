@@ -2,10 +2,11 @@ import type * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
-import type { AlarmPlan, MonitorPlan, PartPlan } from "../../../parts/plan.ts";
+import type { AlarmPlan, FunctionPlan, MonitorPlan, PartPlan } from "../../../parts/plan.ts";
 import { OBJECT_NAME } from "./names.ts";
 import { queueAddress } from "./queue.ts";
 import type { Site } from "./shared.ts";
+import { streamSource, streamsOf } from "./stream.ts";
 import { templateName } from "./workflow.ts";
 
 /**
@@ -47,7 +48,7 @@ function alertOf(site: Site, scope: Scope, alarm: AlarmPlan) {
     alert: `millrace-${part}-${metric}`,
     expr: `${expressionOf(site, scope, alarm)} > ${above}`,
     // What happened within the period has happened; what waits has to wait for so long.
-    ...(metric === "messages" && { for: `${period}s` }),
+    ...((metric === "messages" || metric === "lag") && { for: `${period}s` }),
     labels: { severity: "critical", millrace_part: part, millrace_stack: site.prefix },
     annotations: { summary: `${metric} of ${part} above ${above}` },
   };
@@ -65,9 +66,28 @@ function expressionOf(site: Site, scope: Scope, { part, metric, period }: AlarmP
     return `max({__name__=~"(nats|jetstream)_consumer_num_pending",stream_name="${stream}",consumer_name="${consumer}"})`;
   }
   const plan = scope.plan(part);
+  if (metric === "lag") return lagOf(scope, plan as FunctionPlan);
   if (plan.kind === "workflow") return failedRuns(templateName(scope, plan), period);
   const { stream } = queueAddress(site, scope, failureQueue(plan)!);
   return `max(increase({__name__=~"(nats|jetstream)_stream_last_seq",stream_name="${stream}"}[${period}s]))`;
+}
+
+/**
+ * As kafka_exporter tells it, which Strimzi runs beside its clusters: of the streams that start the function, the worst.
+ *
+ * @see https://github.com/danielqsj/kafka_exporter#consumer-groups
+ */
+function lagOf(scope: Scope, plan: FunctionPlan): string {
+  const inside: Scope = {
+    ...scope,
+    name: plan.name,
+    physicalName: (rule, part = plan.name, suffix) => scope.physicalName(rule, part, suffix),
+  };
+  const lags = streamsOf(plan).map((source) => {
+    const { group, topic } = streamSource(inside, source);
+    return `sum by (consumergroup, topic) (kafka_consumergroup_lag{consumergroup="${group}",topic="${topic}"})`;
+  });
+  return `max(${lags.join(" or ")})`;
 }
 
 /**

@@ -34,10 +34,13 @@ export function secret(site: Site, scope: Scope, plan: SecretPlan): Built {
         };
   return {
     id: pulumi.output(name),
-    address: { path: pulumi.output(`${folderOf(scope, plan)}/${VALUE}`) },
+    address: { path: pulumi.output(secretPath(scope, plan)) },
     resources,
   };
 }
+
+/** Where its value lies in the pods that mount it. */
+export const secretPath = (scope: Scope, plan: SecretPlan): string => `${folderOf(scope, plan)}/${VALUE}`;
 
 /** The Secret as it appears in a pod: one file. */
 export function secretMount(scope: Scope, plan: SecretPlan, index: number) {
@@ -50,7 +53,10 @@ export function secretMount(scope: Scope, plan: SecretPlan, index: number) {
 }
 
 /** `existing` is the Secret's name, and its key after a slash where that is not `value`. */
-function secretKey(scope: Scope, { name, existing }: SecretPlan): { readonly name: string; readonly key: string } {
+export function secretKey(
+  scope: Scope,
+  { name, existing }: SecretPlan,
+): { readonly name: string; readonly key: string } {
   if (existing === undefined) return { name: scope.physicalName(OBJECT_NAME, name), key: VALUE };
   const [secret = existing, key = VALUE] = existing.split("/");
   return { name: secret, key };

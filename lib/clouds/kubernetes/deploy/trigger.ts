@@ -9,6 +9,7 @@ import { publishJob } from "./errand.ts";
 import { BUCKET_NAME, CRON_JOB_NAME, callSubject, NATS_NAME, OBJECT_NAME } from "./names.ts";
 import { queueAddress } from "./queue.ts";
 import type { Site } from "./shared.ts";
+import { lagTrigger, mostReaders, streamSource, streamsOf } from "./stream.ts";
 
 type Sourced<Type extends SourcePlan["type"]> = Extract<SourcePlan, { readonly type: Type }>;
 
@@ -41,6 +42,7 @@ export function specOf(site: Site, scope: Scope, plan: FunctionPlan): FunctionJs
     concurrency: 1,
     queues: queuesOf(plan).map((source) => queueSource(site, scope, source)),
     buckets: bucketsOf(plan).map((source) => bucketSource(site, scope, source)),
+    streams: streamsOf(plan).map((source) => streamSource(scope, source)),
   };
 }
 
@@ -125,8 +127,13 @@ export function scaling(
   const { stream, consumer } = specOf(site, scope, plan);
   const notices = bucketsOf(plan).length > 0 ? notified(site, scope) : undefined;
   const queues = queuesOf(plan).map(({ queue, batch }) => ({ ...queueAddress(site, scope, queue), lag: batch }));
+  const lags = streamsOf(plan).map((source, index) => lagTrigger(site, scope, source, index));
   // Each of them has to be there before KEDA asks about it.
-  const setups = queuesOf(plan).flatMap(({ queue }) => Object.values(scope.part(queue).resources));
+  const asked = [...queuesOf(plan).map(({ queue }) => queue), ...streamsOf(plan).map(({ stream }) => stream)];
+  const setups = [
+    ...asked.flatMap((part) => Object.values(scope.part(part).resources)),
+    ...lags.flatMap(({ resources }) => resources),
+  ];
   return site.custom(
     {
       apiVersion: "keda.sh/v1alpha1",
@@ -135,17 +142,28 @@ export function scaling(
       spec: {
         scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name },
         minReplicaCount: 0,
-        maxReplicaCount: plan.concurrency ?? MOST_PODS,
+        maxReplicaCount: plan.concurrency ?? mostPods(scope, plan),
         pollingInterval: POLLING,
         cooldownPeriod: COOLDOWN,
-        triggers: [{ stream, consumer, lag: 1 }, ...(notices ? [{ ...notices, lag: 1 }] : []), ...queues].map((one) =>
-          waiting(site, one),
-        ),
+        triggers: [
+          ...[{ stream, consumer, lag: 1 }, ...(notices ? [{ ...notices, lag: 1 }] : []), ...queues].map((one) =>
+            waiting(site, one),
+          ),
+          ...lags.map(({ trigger }) => trigger),
+        ],
       },
     },
     `${scope.name}-scaling`,
     { ...scope.options, dependsOn: [...dependsOn, ...setups] },
   );
+}
+
+/** Pods beyond the partitions of its streams would have nothing of those to do. */
+function mostPods(scope: Scope, plan: FunctionPlan): number {
+  const readers = mostReaders(scope, plan);
+  return readers > 0 && plan.sources.every(({ type }) => type === "stream.consumed")
+    ? readers
+    : Math.max(MOST_PODS, readers);
 }
 
 /** Texts all of them. https://keda.sh/docs/latest/scalers/nats-jetstream/ */

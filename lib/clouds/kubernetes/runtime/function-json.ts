@@ -16,6 +16,26 @@ export interface FunctionJson extends ConsumerAddress {
   readonly concurrency: number;
   readonly queues: readonly QueueSource[];
   readonly buckets: readonly BucketSource[];
+  readonly streams: readonly StreamSource[];
+}
+
+/** A topic of a Kafka, and whose place in it is kept. */
+export interface StreamSource {
+  /** Its logical name. */
+  readonly stream: string;
+  readonly topic: string;
+  /** `host:port`, with commas between them. */
+  readonly brokers: string;
+  /** `true` or `false`. */
+  readonly tls: string;
+  readonly mechanism?: string;
+  /** Where the secret lies that says who connects. @default nobody is asked */
+  readonly user?: { readonly secret: string; readonly path: string };
+  readonly group: string;
+  readonly batch: number;
+  /** How long records are waited for once there is one. */
+  readonly window: number;
+  readonly from: "earliest" | "latest";
 }
 
 export interface QueueSource extends ConsumerAddress {

@@ -4,10 +4,11 @@ import { type Clock, sleep } from "../../../runtime/clock.ts";
 import type { DeployedFunction } from "../../../runtime/deployed.ts";
 import { connect, type Deployment, type LinkAddress } from "../../../runtime/deployment.ts";
 import { type ErrorRecord, isRetryable, shortened, toErrorRecord } from "../../../runtime/errors.ts";
-import type { BucketCreated, SourceEvent } from "../../../runtime/events.ts";
+import type { BucketCreated, SourceEvent, StreamConsumed, StreamRecord } from "../../../runtime/events.ts";
 import type { Log } from "../../../runtime/handler.ts";
 import type { BucketReader } from "../../../runtime/ports.ts";
 import type { Served } from "../../../runtime/serve.ts";
+import { type RecordsReference, referenceTo, toWire, type WireConsumed } from "../../../runtime/stream-records.ts";
 import { backoffMilliseconds } from "../../../runtime/tasks/definition.ts";
 import { OWN_STORE } from "../../../shared/environment.ts";
 import type { KubernetesWorld } from "./account.ts";
@@ -50,6 +51,8 @@ const AGAIN = 1000;
 export class FunctionWork {
   readonly #options: FunctionWorkOptions;
   readonly #readers = new Map<string, Promise<BucketReader>>();
+  /** The invocation that works on records, if any does. */
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(options: FunctionWorkOptions) {
     this.#options = options;
@@ -165,6 +168,53 @@ export class FunctionWork {
     }
   }
 
+  /** Records of one partition, as often as events are tried; then they are set aside, if there is a queue for that. */
+  async records(stream: string, records: readonly StreamRecord[]): Promise<void> {
+    const { clock } = this.#options;
+    const { partition, offset } = records[0]!;
+    const event: StreamConsumed = {
+      ...{ type: "stream.consumed", id: `${stream}-${partition}-${offset}`, stream, records },
+      time: new Date(clock.now()).toISOString(),
+    };
+    // Several partitions may have some: a pod has room for one invocation.
+    const turn = this.#turn.then(() => this.#try(event));
+    this.#turn = turn.catch(() => {});
+    await turn;
+  }
+
+  async #try(event: StreamConsumed): Promise<void> {
+    const { spec, clock, random, ending } = this.#options;
+    for (let attempt = 1; ; attempt += 1) {
+      ending.throwIfAborted();
+      const [failure] = (await this.#invoke([event], attempt)).failures;
+      if (!failure) return;
+      const { error } = failure;
+      if (spec.failures !== undefined && (attempt >= spec.attempts || !isRetryable(error))) {
+        return this.#setRecordsAside(spec.failures, event, error, attempt);
+      }
+      await sleep(clock, backoffMilliseconds(spec.backoff, attempt, random), ending);
+    }
+  }
+
+  /** They lie in their stream still: where they are too large for a message, it says where. */
+  async #setRecordsAside(queue: string, event: StreamConsumed, error: ErrorRecord, attempts: number): Promise<void> {
+    const { nats: connected, log } = this.#options;
+    log.error(`${event.records.length} records of ${event.id} failed ${attempts} attempt(s): ${error.message}`, {
+      error,
+    });
+    const nats = await connected();
+    const send = (event: WireConsumed | RecordsReference) => {
+      const body = JSON.stringify({ event, error: shortened(error), attempts });
+      return publish(nats, `send to ${queue}`, publication(queue, body, { deduplication: event.id }, 0));
+    };
+    try {
+      await send(toWire(event));
+    } catch (refusal) {
+      if (toErrorRecord(refusal).kind !== "refused") throw refusal;
+      await send(referenceTo(event));
+    }
+  }
+
   #reader({ physical, bucket: part, region, endpoint }: BucketSource): Promise<BucketReader> {
     const address = { kind: "bucket", part, bucket: physical, region, endpoint } as const;
     const reader = this.#readers.get(physical) ?? this.#connect(address);
@@ -184,12 +234,16 @@ export class FunctionWork {
    * @param attempts of the message; what its process went away of in all of them is not begun again
    */
   async #serve(events: readonly SourceEvent[], { reply }: Msg, attempts = Number.POSITIVE_INFINITY): Promise<Served> {
-    const { spec, deployed, clock } = this.#options;
     const attempt = deliveryOf(reply!).deliveries;
     if (attempt > attempts) {
       const message = `its process went away in the last of its ${attempts} attempt(s)`;
       return allFailed(events, { kind: "interrupted", message });
     }
+    return this.#invoke(events, attempt);
+  }
+
+  async #invoke(events: readonly SourceEvent[], attempt: number): Promise<Served> {
+    const { spec, deployed, clock } = this.#options;
     const deadline = clock.now() + spec.timeout * 1000 + MARGIN;
     const serving = deployed
       .serve(events, { id: events[0]!.id, attempt, deadline })
