@@ -197,10 +197,12 @@ export class KafkaEtlPipeline extends Construct {
   /** What whoever delivers is linked to, and the code of the user. */
   #world({ operators = [], links = {}, onFailure }: KafkaEtlPipelineArgs, settings: EtlSettings): World {
     const { from, to, deadLetters } = this;
-    // Two parts of a size that nobody has to look at; they go with the stack.
-    const sent = this.table("sent", { removable: true });
-    const large =
-      isQueue(to) || isQueue(deadLetters) ? this.bucket("large", { expires: KEPT, removable: true }) : undefined;
+    const isOneTransaction = settings.to === "same-kafka" && settings.deadLetters === "same-kafka";
+    const table =
+      isOneTransaction && settings.places === "stream" ? undefined : this.table("sent", { removable: true });
+    const sent = table ? { sent: all(read(table), write(table)) } : {};
+    const isQueued = isQueue(to) || isQueue(deadLetters);
+    const large = isQueued ? this.bucket("large", { expires: KEPT, removable: true }) : undefined;
     const hook = onFailure && this.#hook(onFailure);
     const tables = operators.flatMap((operator, index) =>
       isReadyMade(operator) && operator.table ? [[`table-${index}`, read(operator.table)] as const] : [],
@@ -210,12 +212,12 @@ export class KafkaEtlPipeline extends Construct {
     );
     return {
       place: settings.places === "stream" ? { source: claim(from) } : {},
-      sent: { sent: all(read(sent), write(sent)) },
+      sent,
       large,
       links: {
         ...(settings.to !== "result" && { to: sinkLink(to) }),
         deadLetters: isQueue(deadLetters) ? send(deadLetters) : produce(deadLetters),
-        sent: all(read(sent), write(sent)),
+        ...sent,
         ...(large && { large: write(large) }),
         ...(hook && { onFailure: invoke(hook) }),
         ...Object.fromEntries(tables),
@@ -294,7 +296,7 @@ export class KafkaEtlPipeline extends Construct {
 
 interface World {
   readonly place: { readonly source?: Link<NonNullable<EtlLinks["source"]>> };
-  readonly sent: { readonly sent: Link<NonNullable<EtlLinks["sent"]>> };
+  readonly sent: { readonly sent?: Link<NonNullable<EtlLinks["sent"]>> };
   readonly large: Bucket | undefined;
   readonly links: LinksOf<EtlLinks>;
   readonly code: Readonly<Record<string, Code<OperatorModule> | Program<OperatorProgram>>>;

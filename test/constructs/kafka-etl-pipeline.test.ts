@@ -27,6 +27,7 @@ class Things extends Construct {
       table: this.table("table"),
       orders: this.stream("orders", near),
       near: this.stream("near", { kafka: { brokers: ["b:9092", "a:9092"] } }),
+      more: this.stream("more", near),
       far: this.stream("far", { kafka: { brokers: ["c:9092"] } }),
     };
     this.build();
@@ -57,7 +58,7 @@ test("the graph with everything by default", () => {
       "queue orders-dead-letters",
       "table orders-sent",
       "bucket orders-large",
-      "function orders-consume | etl/consume | on stream.consumed orders-source by 500 | source: stream.claim orders-source | to: queue.send orders-done | deadLetters: queue.send orders-dead-letters | sent: table.read, table.write orders-sent | large: bucket.read, bucket.write orders-large | failures to orders-dead-letters",
+      "function orders-consume | etl/consume | on stream.consumed orders-source by 500 | source: stream.claim orders-source | to: queue.send orders-done | deadLetters: queue.send orders-dead-letters | sent: table.read, table.write orders-sent | large: bucket.write orders-large | failures to orders-dead-letters",
       "function orders-redrive-work | etl/redrive | deadLetters: queue.receive orders-dead-letters | source: stream.produce orders-source | large: bucket.read orders-large",
       "task orders-redrive | work orders-redrive-work | dispatch orders-redrive-dispatch",
       "function orders-redrive-dispatch | tasks/dispatch | task: task.submit orders-redrive",
@@ -97,8 +98,11 @@ test("async, with operators of every kind", () => {
       "bucket etl-large",
       "function etl-on-failure | user code undo.ts",
       "function etl-runs-work-operator-5 | programs/process",
+      "function etl-runs-work | etl/work | deadLetters: queue.send etl-dead-letters | sent: table.read, table.write etl-sent | large: bucket.write etl-large | onFailure: function.invoke etl-on-failure | table-3: table.read things-table | user.rates: table.read things-table | $code.operator-5: function.invoke etl-runs-work-operator-5",
       "task etl-runs | work etl-runs-work | dispatch etl-runs-dispatch | success to queue etl-done | failure to queue etl-dead-letters",
       "function etl-runs-dispatch | tasks/dispatch | task: task.submit etl-runs",
+      "function etl-consume | etl/submit | on stream.consumed things-orders by 500 | source: stream.claim things-orders | task: task.submit etl-runs | failures to etl-dead-letters",
+      "function etl-redrive-work | etl/redrive | deadLetters: queue.receive etl-dead-letters | source: stream.produce things-orders | large: bucket.read etl-large",
       "task etl-redrive | work etl-redrive-work | dispatch etl-redrive-dispatch",
       "function etl-redrive-dispatch | tasks/dispatch | task: task.submit etl-redrive",
       "monitor etl-alarms | etl-dead-letters messages > 0 | etl-consume lag > 10000",
@@ -131,6 +135,12 @@ test("what one transaction reaches goes in one: streams of the same brokers, in 
   const both = pipelineOf(({ orders, near, far }) => ({ from: orders, to: far, deadLetters: near }));
   expect(settingsOf(both)).toMatchObject({ to: "stream", deadLetters: "same-kafka" });
   expect([...both.parts.keys()]).toContain("etl-failures");
+  const all = pipelineOf(({ orders, near, more }) => ({ from: orders, to: near, deadLetters: more }));
+  expect(settingsOf(all)).toMatchObject({ to: "same-kafka", deadLetters: "same-kafka" });
+  // Nothing but a transaction is asked for: nothing else is made.
+  expect([...all.parts.keys()].filter((name) => name.startsWith("etl-"))).toEqual([
+    ...["etl-failures", "etl-consume", "etl-alarms"],
+  ]);
   expect([...both.parts.keys()]).not.toContain("etl-redrive");
   const without = pipelineOf(({ orders, near }) => ({ from: orders, to: near, transactions: false }));
   expect(settingsOf(without)).toMatchObject({ to: "stream", places: "table" });

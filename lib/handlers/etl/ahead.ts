@@ -1,4 +1,4 @@
-import type { Row, TableReader, TableWriter } from "../../runtime/ports.ts";
+import type { TableReader, TableWriter } from "../../runtime/ports.ts";
 import { type Tries, tried } from "./tries.ts";
 
 /** Where it is written down. */
@@ -25,30 +25,28 @@ export class Ahead {
   readonly #table: SentTable | undefined;
   readonly #row: readonly [partition: string, sort: string];
   readonly #tries: Tries;
-  readonly #sent: Set<string>;
-  #version: string;
+  readonly #sent = new Set<string>();
+  /** Of the row; undefined before it is read. */
+  #version: string | undefined;
   #until: number | undefined;
   #letters: number | undefined;
 
-  private constructor(
-    table: SentTable | undefined,
-    row: readonly [partition: string, sort: string],
-    tries: Tries,
-    found: Row<Notes> | undefined,
-  ) {
+  /** @param table absent: nothing is ever sent ahead */
+  constructor(table: SentTable | undefined, partition: string, sort: string, tries: Tries) {
     this.#table = table;
-    this.#row = row;
+    this.#row = [partition, sort];
     this.#tries = tries;
-    this.#version = found?.version ?? "absent";
-    this.#sent = new Set(found?.value.sent);
-    this.#until = found?.value.until;
-    this.#letters = found?.value.letters;
   }
 
-  /** @param table absent: nothing is ever sent ahead */
-  static async of(table: SentTable | undefined, partition: string, sort: string, tries: Tries): Promise<Ahead> {
-    const found = table && (await tried(tries, () => table.get<Notes>(partition, sort)));
-    return new Ahead(table, [partition, sort], tries, found);
+  /** Reads what was noted, once: before it is asked for, and not by those who never do. */
+  async read(): Promise<void> {
+    const table = this.#table;
+    if (!table || this.#version !== undefined) return;
+    const found = await tried(this.#tries, () => table.get<Notes>(...this.#row));
+    this.#version = found?.version ?? "absent";
+    for (const name of found?.value.sent ?? []) this.#sent.add(name);
+    this.#until = found?.value.until;
+    this.#letters = found?.value.letters;
   }
 
   get until(): number | undefined {
@@ -85,8 +83,8 @@ export class Ahead {
   }
 
   async save(): Promise<void> {
-    const table = this.#table;
-    if (!table) return;
+    const [table, version] = [this.#table, this.#version];
+    if (!table || version === undefined) return;
     const [until, letters] = [this.#until, this.#letters];
     const notes: Notes = {
       ...(until !== undefined && { until }),
@@ -94,7 +92,7 @@ export class Ahead {
       sent: [...this.#sent],
     };
     const { clock } = this.#tries;
-    const put = () => table.put(...this.#row, notes, { ifVersion: this.#version, expires: clock.now() + KEPT });
+    const put = () => table.put(...this.#row, notes, { ifVersion: version, expires: clock.now() + KEPT });
     this.#version = await tried(this.#tries, put);
   }
 }

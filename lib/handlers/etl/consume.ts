@@ -48,7 +48,7 @@ async function deliverPartition(
       },
     };
     try {
-      const ahead = await Ahead.of(links.sent, `${stream}-${partition}`, "ahead", delivery.tries);
+      const ahead = new Ahead(links.sent, `${stream}-${partition}`, "ahead", delivery.tries);
       for (const some of portions(fresh)) await delivery.deliver(stream, some, place, ahead);
       return;
     } catch (error) {

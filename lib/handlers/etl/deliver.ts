@@ -191,7 +191,10 @@ export class Delivery {
 
   /** Dead letters that nothing takes back, before anything else is known of their records. */
   async #buryAll(stream: string, finished: readonly Finished[], ahead: Ahead): Promise<void> {
-    const letters = deadOf(finished).filter(({ record }) => !ahead.hasLetter(record.offset));
+    const dead = deadOf(finished);
+    if (dead.length === 0) return;
+    await ahead.read();
+    const letters = dead.filter(({ record }) => !ahead.hasLetter(record.offset));
     if (letters.length === 0) return;
     await this.#noted(ahead, letters, async (letter) => this.#bury(stream, letter, ahead));
     await ahead.lettersUntil(finished.at(-1)!.record.offset + 1);
@@ -247,6 +250,7 @@ export class Delivery {
    * than these are sent again by whoever goes on.
    */
   async #inWindows(stream: string, finished: readonly Finished[], place: Place, ahead: Ahead): Promise<void> {
+    await ahead.read();
     for (const window of windows(finished)) {
       this.#context.signal.throwIfAborted();
       const done = await this.#window(stream, window, ahead);

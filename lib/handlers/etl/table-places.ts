@@ -1,6 +1,7 @@
 import { MillraceError } from "../../runtime/errors.ts";
 import type { PartitionClaim, StreamClaimer } from "../../runtime/ports.ts";
 import type { SentTable } from "./ahead.ts";
+import { isConflict } from "./tries.ts";
 
 interface Held {
   readonly next?: number;
@@ -14,11 +15,11 @@ export const tablePlaces = (table: SentTable, stream: string): StreamClaimer => 
   stream,
   async claim(partition) {
     const row = [`${stream}-${partition}`, "place"] as const;
-    const found = await table.get<Held>(...row);
-    let version = await table.put(...row, found?.value ?? {}, { ifVersion: found?.version ?? "absent" });
+    const taken = await take(table, row);
+    let { version } = taken;
     const claim: PartitionClaim = {
       partition,
-      next: found?.value.next,
+      next: taken.next,
       async commit(next, sends = []) {
         if ((await table.get(...row))?.version !== version) {
           throw new MillraceError("conflict", `partition ${partition} of ${stream} was claimed by another`);
@@ -30,3 +31,19 @@ export const tablePlaces = (table: SentTable, stream: string): StreamClaimer => 
     return claim;
   },
 });
+
+/** How often somebody else may be quicker. */
+const TRIES = 5;
+
+async function take(table: SentTable, row: readonly [partition: string, sort: string]) {
+  for (let number = 1; ; number += 1) {
+    const found = await table.get<Held>(...row);
+    const held = found?.value ?? {};
+    try {
+      return { ...held, version: await table.put(...row, held, { ifVersion: found?.version ?? "absent" }) };
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      if (number === TRIES) throw new MillraceError("unavailable", `others claim ${row[0]}, again and again`);
+    }
+  }
+}

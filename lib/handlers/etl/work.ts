@@ -24,7 +24,8 @@ export const handler: Handler<
   const stream = (payload[0] as ConnectorRecord).topic;
   const records = payload.map(fromConnector);
   const delivery = await Delivery.of(context);
-  const ahead = await Ahead.of(links.sent, "run", run.id, delivery.tries);
+  const ahead = new Ahead(links.sent, "run", run.id, delivery.tries);
+  if (!isResult) await ahead.read();
   const { until } = ahead;
   const made: unknown[] = [];
   let done = 0;
