@@ -33,6 +33,8 @@ export interface BatchStart {
   readonly list: unknown;
   /** What the items read from around. */
   readonly known: Readonly<Record<string, unknown>>;
+  /** Of what is done for an item: the flow may have changed when an execution begins. */
+  readonly shape: string;
   /** More items are refused. */
   readonly atMost: number;
   /** Items that may fail. */

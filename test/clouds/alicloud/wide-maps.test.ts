@@ -266,6 +266,16 @@ describe("a map whose items have executions of their own", () => {
     });
   });
 
+  it("fails where its items would be done by what was deployed since it began", async () => {
+    const { runs, fnf, calls, state } = await world({ definition: doubling(), input: {} }, { maps: by(2, 1) });
+    const { begin } = state.batches;
+    state.batches.begin = (start, ...rest) => begin.call(state.batches, { ...start, shape: "another" }, ...rest);
+    await runs.start("r", { items: numbered(4) });
+    await fnf.over();
+    expect((await runs.get("r"))!.run).toMatchObject({ status: "failed", error: { kind: "conflict" } });
+    expect(calls.get("double")).toBeUndefined();
+  });
+
   it("is done by the verbs that its functions are granted, and by no others", async () => {
     const { runs, fnf, tablestore, keeper, skip } = await world(
       { definition: doubling({ atMost: 10 }), input: {} },

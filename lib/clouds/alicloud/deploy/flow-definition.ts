@@ -68,8 +68,8 @@ export function flowDefinition(definition: Block, world: FlowWorld): FlowDefinit
 }
 
 /**
- * The flows of a definition's wide maps, by the maps' names. An execution gets `{ run, path, batch, chunk, items, known }`
- * from the function that starts it: what its items read from around is in `known`, and each item has its number.
+ * The flows of a definition's wide maps, by the maps' names. An execution gets `{ run, path, batch, chunk,
+ * shape, items, known }` from the function that starts it: what its items read from around is in `known`, and each item has its number.
  *
  * @param definition one that is checked
  */
@@ -145,7 +145,7 @@ class FlowCompiler {
 
   /** Does the items that its execution is given, and has the batch told what they came to. */
   chunk(step: MapStep, { atOnce }: WideMap): FlowScope {
-    const { item } = apart(step);
+    const { item, shape } = apart(step);
     const roots = new Map<Origin, string>([
       ["input", "$Context.Execution.Input.known"],
       ["run", "$Context.Execution.Input.run"],
@@ -191,7 +191,17 @@ class FlowCompiler {
       writes: { [field]: { "items.$": "$Output.Items" } },
     });
     const given = { [field]: { "items.$": "$Context.Execution.Input.items" } };
-    return place.scope.finish(this.#pass(place, `${step.name}-items`, given, each));
+    const error = {
+      kind: "conflict",
+      message: `what is done for an item of "${step.name}" was deployed anew meanwhile`,
+    };
+    const start = this.#branch(
+      place,
+      `${step.name}-shape`,
+      [[`$Context.Execution.Input.shape == "${shape}"`, this.#pass(place, `${step.name}-items`, given, each)]],
+      tell(`${step.name}-changed`, { error }),
+    );
+    return place.scope.finish(start);
   }
 
   /** Where a failure is the execution's. */
@@ -494,7 +504,8 @@ class FlowCompiler {
     const target = this.#world.wide!.batches;
     const batch = this.#field("b");
     const own = { "batch.$": `$Input.${batch}.id` };
-    const known = Object.entries(apart(step).known).map(([slot, mapping]) => fieldOf(slot, mapping, place.roots));
+    const { known: read, shape } = apart(step);
+    const known = Object.entries(read).map(([slot, mapping]) => fieldOf(slot, mapping, place.roots));
     return this.#again(step, field, place, next, (failed) => {
       const stop = this.#call(place, {
         name: `${name}-stop`,
@@ -519,7 +530,7 @@ class FlowCompiler {
             "execution.$": "$Context.Execution.Name",
             "list.$": expressionOf(step.items, place.roots),
             known: Object.assign({}, ...known) as Constructor,
-            ...{ atMost, tolerated, collects, size: wide.size, chunks: wide.chunks },
+            ...{ shape, atMost, tolerated, collects, size: wide.size, chunks: wide.chunks },
           },
         },
         tries: { ...HELP_TRIES, ...(step.timeout !== undefined && { timeout: step.timeout }) },

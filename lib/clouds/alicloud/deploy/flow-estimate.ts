@@ -23,7 +23,7 @@ const WORTH = 500;
 /** Of a flow that does a part of a map's items: half of what it may have. */
 const CHUNK_EVENTS = MOST_EVENTS / 2;
 /** What such a flow does around its items: hands them on, and tells of their end. */
-const AROUND_ITEMS = CALL + 4 * STATE;
+const AROUND_ITEMS = CALL + 5 * STATE;
 /** Executions of one map at once: to stop one takes half a second. https://www.alibabacloud.com/help/en/serverless-workflow/latest/limits */
 const MOST_CHUNKS_AT_ONCE = 25;
 /** Iterations at once in one execution. https://www.alibabacloud.com/help/en/serverless-workflow/latest/inline-mode */

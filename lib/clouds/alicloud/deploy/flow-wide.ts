@@ -1,3 +1,4 @@
+import { shortHash } from "../../../shared/name.ts";
 import { type Block, isReference, type MapStep, type Reference, stepsOf } from "../../../shared/workflow/definition.ts";
 
 /** What is done for an item of a map, as a definition of its own. */
@@ -6,6 +7,8 @@ export interface Apart {
   readonly known: Readonly<Record<string, Reference>>;
   /** The same block; what it reads from around is the input, by those names. */
   readonly item: Block;
+  /** Another one for every other block: executions that begin after a deploy get the new one. */
+  readonly shape: string;
 }
 
 /** Takes the block of a map's items out of what is around it. */
@@ -28,8 +31,6 @@ export function apart({ name, item }: Pick<MapStep, "name" | "item">): Apart {
     return Object.fromEntries(Object.entries(value).map(([field, one]) => [field, within(one)]));
   };
   const block = within(item) as Block;
-  return {
-    item: block,
-    known: Object.fromEntries([...slots.values()].map(({ slot, reference }) => [slot, reference])),
-  };
+  const known = Object.fromEntries([...slots.values()].map(({ slot, reference }) => [slot, reference]));
+  return { item: block, known, shape: shortHash(JSON.stringify(block)) };
 }

@@ -22,7 +22,7 @@ export async function batchesOf(address: LinkAddress, world: AlicloudWorld): Pro
 export const port: (address: LinkAddress, world: AlicloudWorld) => Promise<ItemBatches> = batchesOf;
 
 /** Changes as the batch goes on. */
-interface Batch extends Pick<BatchStart, "flow" | "of" | "execution" | "tolerated" | "collects"> {
+interface Batch extends Pick<BatchStart, "flow" | "of" | "execution" | "shape" | "tolerated" | "collects"> {
   readonly run: string;
   readonly path: string;
   readonly token: string;
@@ -90,11 +90,11 @@ export class Batches implements ItemBatches {
     token: string,
     { run, path }: { readonly run: string; readonly path: string },
   ): Promise<void> {
-    const { batch, flow, of, execution, known, collects } = start;
+    const { batch, flow, of, execution, shape, known, collects } = start;
     const given = givenOf(start);
     if ("error" in given) return this.#flows(of).report(token, JSON.stringify({ status: "failed", ...given }));
     const first: Batch = {
-      ...{ flow, of, execution, run, path, token, collects, begun: 0, bounds: given.bounds },
+      ...{ flow, of, execution, shape, run, path, token, collects, begun: 0, bounds: given.bounds },
       counted: { next: 0, succeeded: 0, failed: 0 },
       ...{ tolerated: Number(start.tolerated), atOnce: Number(start.chunks) },
     };
@@ -222,13 +222,13 @@ export class Batches implements ItemBatches {
   }
 
   /** A name is started once, however often that is asked for. */
-  async #start(batch: string, { flow, run, path, bounds }: Batch, chunks: readonly number[]): Promise<void> {
+  async #start(batch: string, { flow, shape, run, path, bounds }: Batch, chunks: readonly number[]): Promise<void> {
     if (chunks.length === 0) return;
     const given = await this.#table.get<Given>(partitionOf(batch), "given");
     const { items, known } = given!.value;
     for (const chunk of chunks) {
       const own = range(bounds[chunk]!, bounds[chunk + 1]!).map((index) => itemOf(items[index], index));
-      const input = JSON.stringify({ run, path, batch, chunk, items: own, known });
+      const input = JSON.stringify({ run, path, batch, chunk, shape, items: own, known });
       await this.#flows(flow).start(chunkName(run, batch, chunk), input);
     }
   }
