@@ -20,7 +20,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "millrace-kafka-bundle-"));
   await writeFile(join(folder, "handler.mjs"), HANDLER);
   await writeFile(join(folder, "entry.mjs"), "export const start = ({ handler, ports }) => handler(ports);");
-}, 60_000);
+});
 afterAll(async () => {
   await kafka.stop();
   await rm(folder, { recursive: true, force: true });

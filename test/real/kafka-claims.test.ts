@@ -9,7 +9,7 @@ import { KafkaWorld, world } from "./kafka-world.ts";
 let kafka: KafkaWorld;
 beforeAll(async () => {
   kafka = await KafkaWorld.start();
-}, 60_000);
+});
 afterAll(() => kafka.stop());
 
 const children: ChildProcess[] = [];

@@ -9,7 +9,7 @@ import { KafkaWorld } from "./kafka-world.ts";
 let kafka: KafkaWorld;
 beforeAll(async () => {
   kafka = await KafkaWorld.start();
-}, 60_000);
+});
 afterAll(() => kafka.stop());
 
 const text = ({ value }: StreamRecord): string => Buffer.from(value ?? []).toString();

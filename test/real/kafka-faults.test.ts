@@ -6,7 +6,7 @@ import { KafkaWorld, world } from "./kafka-world.ts";
 let kafka: KafkaWorld;
 beforeAll(async () => {
   kafka = await KafkaWorld.start({ users: [{ username: "ann", password: "s3cret" }] });
-}, 60_000);
+});
 afterAll(() => kafka.stop());
 
 const settled = { timeout: 30_000, interval: 20 };

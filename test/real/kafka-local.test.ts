@@ -17,7 +17,7 @@ beforeAll(async () => {
   process.env.STREAMS_TEST_BATCH = "1";
   kafka = await KafkaWorld.start();
   home = await mkdtemp(join(tmpdir(), "millrace-kafka-local-"));
-}, 60_000);
+});
 afterAll(async () => {
   for (const session of sessions) await session.close();
   await kafka.stop();

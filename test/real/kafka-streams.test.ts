@@ -5,7 +5,7 @@ import { KafkaWorld } from "./kafka-world.ts";
 let kafka: KafkaWorld;
 beforeAll(async () => {
   kafka = await KafkaWorld.start();
-}, 60_000);
+});
 afterAll(() => kafka.stop());
 
 testStream("in a real Kafka", async () => {

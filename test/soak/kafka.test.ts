@@ -17,7 +17,7 @@ const BATCH = 5_000;
 let kafka: KafkaWorld;
 beforeAll(async () => {
   kafka = await KafkaWorld.start();
-}, 60_000);
+}, 200_000);
 afterAll(() => kafka.stop());
 
 test("three processes copy with claims, killed 20 times, over a broker that restarts 5 times: each record once, in order", async () => {

@@ -60,6 +60,7 @@ export async function startKafka({
       command: "java",
       args: () => [...JAVA, "-cp", join(libs, "*"), "kafka.Kafka", file],
       ready: () => answers(ports[0]),
+      withinMs: 180_000,
     });
   };
   const pause = async () => {
