@@ -4,27 +4,28 @@ import { expect, test } from "vitest";
 import { evaluate } from "../../lib/program/evaluate.ts";
 import { startLocal } from "../../lib/testing/index.ts";
 import { millrace } from "../cli/run.ts";
-import { ARCHIVE, archived, expectAll, LINES, lagOf, lines, program, project } from "./log-archive.ts";
+import { ARCHIVE, expectAll, LINES, lagOf, lines, program, project, uploaded } from "./log-archive.ts";
 
-test("lines go from the stream to the bucket, by application, once each", { timeout: 60_000 }, async () => {
+test("lines go from the stream to the bucket, by application, once each", { timeout: 120_000 }, async () => {
   await using cloud = await startLocal({ program, project, clock: "virtual" });
-  await cloud.streams.produce(LINES, lines(0, 1500));
+  await cloud.streams.produce(LINES, lines(0, 600));
   await cloud.idle();
   expect(await lagOf(cloud)).toBe(0);
-  expect(readdirSync(join(cloud.folder, "volumes", "logs-files"))).toHaveLength(18);
+  expect(readdirSync(join(cloud.folder, "volumes", "logs-files"))).toHaveLength(6);
   const find = (...words: string[]) => millrace(["logs", "find", ...words], { cwd: cloud.folder });
   const folder = ["--folder", cloud.folder];
   const before = await find("--app", "orders", ...folder);
-  expect(before.out.trimEnd().split("\n")).toHaveLength(1000);
+  expect(before.out.trimEnd().split("\n")).toHaveLength(400);
   await cloud.advance("1 minute");
   await expectAll(cloud);
   const linesOf = (text: string) => text.trimEnd().split("\n");
   const after = await find("--app", "orders", ...folder);
   expect(linesOf(after.out).sort()).toEqual(linesOf(before.out).sort());
-  const grepped = await find("logs", "--app", "app-3", "--grep", '"number":(3|54)\\b', "--json", ...folder);
-  expect(linesOf(grepped.out).map((line) => JSON.parse(line) as unknown)).toEqual([
+  const grepped = await find("logs", "--app", "app-3", "--grep", '"number":(3|33)\\b', "--json", ...folder);
+  const found = linesOf(grepped.out).map((line) => JSON.parse(line) as { readonly value: string });
+  expect(found.sort((one, other) => one.value.length - other.value.length)).toEqual([
     expect.objectContaining({ application: "app-3", stream: LINES, offset: expect.any(Number) }),
-    expect.objectContaining({ application: "app-3", value: expect.stringContaining('"number":54') }),
+    expect.objectContaining({ application: "app-3", value: expect.stringContaining('"number":33') }),
   ]);
   expect(linesOf((await find("--app", "orders", "--limit", "7", ...folder)).out)).toHaveLength(7);
   expect(await find("--app", "orders", "--until", "2020-01-01", ...folder)).toEqual({
@@ -50,20 +51,20 @@ test("lines go from the stream to the bucket, by application, once each", { time
   ]);
 });
 
-test("functions that are killed, batches that come twice, a table that fails", { timeout: 90_000 }, async () => {
+test("functions that are killed, batches that come twice, a table that fails", { timeout: 150_000 }, async () => {
   await using cloud = await startLocal({ program, project });
   cloud.fault({ at: "table.put", part: "logs-slots", rate: 0.05, times: 2, kill: true });
   cloud.fault({ at: "table.put", part: "logs-slots", rate: 0.02, times: 10, error: "unavailable" });
   cloud.fault({ at: "function.end", part: "logs-append", rate: 0.1, times: 2, kill: true });
   cloud.fault({ at: "stream.consumed", part: "logs-append", rate: 0.2, duplicate: 1 });
   cloud.fault({ at: "bucket.put", part: ARCHIVE, rate: 0.2, times: 3, kill: true });
-  await cloud.streams.produce(LINES, lines(0, 800));
+  await cloud.streams.produce(LINES, lines(0, 400));
   await expect.poll(() => lagOf(cloud), { timeout: 45_000, interval: 200 }).toBe(0);
-  await expect.poll(async () => (await archived(cloud)).length, { timeout: 30_000, interval: 500 }).toBe(800);
+  await expect.poll(() => uploaded(cloud), { timeout: 60_000, interval: 500 }).toBe(400);
   await expectAll(cloud);
 });
 
-test.each(["index", "clouds"])("the example %s has no problems", { timeout: 60_000 }, async (name) => {
+test.each(["index", "clouds"])("the example %s has no problems", { timeout: 120_000 }, async (name) => {
   const example = join(project, "examples", "log-archive-pipeline", `${name}.ts`);
   const { plan, problems } = await evaluate({ folder: project, program: example });
   expect(problems).toEqual([]);

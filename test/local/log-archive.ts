@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
+import { archivedLines } from "../../lib/client/archived-lines.ts";
 import type { LocalClient } from "../../lib/clouds/local/client.ts";
 import type { NewRecord } from "../../lib/runtime/ports.ts";
 
@@ -13,7 +14,7 @@ export const ARCHIVE = "logs-archive";
 export const lines = (from: number, to: number): NewRecord[] =>
   Array.from({ length: to - from }, (_, index) => {
     const number = from + index;
-    const app = number % 3 === 0 ? `app-${number % 17}` : "orders";
+    const app = number % 3 === 0 ? `app-${number % 5}` : "orders";
     return { key: `${number % 11}`, value: JSON.stringify({ app, number, message: "a line of some length" }) };
   });
 
@@ -31,7 +32,7 @@ async function sent(cloud: LocalClient): Promise<readonly (readonly number[])[]>
 const numberOf = (line: string): number => (JSON.parse(line) as { number: number }).number;
 
 /** Every line in the bucket, by `zcat`, in the order of the keys; and that each lies with its application. */
-export async function archived(cloud: LocalClient): Promise<readonly number[]> {
+async function archived(cloud: LocalClient): Promise<readonly number[]> {
   const bucket = cloud.buckets.bucket(ARCHIVE);
   const { objects } = await bucket.list();
   const numbers: number[] = [];
@@ -60,7 +61,7 @@ export async function expectAll(cloud: LocalClient): Promise<void> {
   const last = new Map<string, number>();
   for (const number of found) {
     const { partition, at } = placeOf.get(number)!;
-    const app = number % 3 === 0 ? number % 17 : "orders";
+    const app = number % 3 === 0 ? number % 5 : "orders";
     expect(at).toBeGreaterThan(last.get(`${app} ${partition}`) ?? -1);
     last.set(`${app} ${partition}`, at);
   }
@@ -68,3 +69,13 @@ export async function expectAll(cloud: LocalClient): Promise<void> {
 
 export const lagOf = async (cloud: LocalClient): Promise<number> =>
   (await cloud.streams.lag(LINES)).find(({ group }) => group === "logs-append")?.lag ?? 0;
+
+/** Lines in the bucket. */
+export async function uploaded(cloud: LocalClient): Promise<number> {
+  const bucket = cloud.buckets.bucket(ARCHIVE);
+  let count = 0;
+  for (const folder of ["orders", ...[0, 1, 2, 3, 4].map((number) => `app-${number}`)]) {
+    for await (const _ of archivedLines({ bucket, prefix: "" }, { folder })) count += 1;
+  }
+  return count;
+}
