@@ -137,6 +137,19 @@ describe("a plan that is changed", () => {
   });
 });
 
+test("a stream that is gone from the plan keeps its records, for when it is back", () => {
+  const { streams, places, send, values } = opened();
+  places.begin("count", "orders", "latest");
+  send(at(0, "a"));
+  streams.remove("orders");
+  streams.define(streamPlan("results"));
+  expect(streams.list().map(({ stream }) => stream)).toEqual(["results"]);
+  expect(() => send(at(0, "b"))).toThrow("no stream orders; there are: results");
+  streams.define(streamPlan("orders", { partitions: 2, retention: HOUR }));
+  expect(values(0)).toEqual(["a"]);
+  expect(places.lagOf("count", "orders")).toBe(1);
+});
+
 describe("a group", () => {
   test("that has never read begins where its source says", () => {
     const { places, send } = opened();

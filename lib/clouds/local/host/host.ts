@@ -368,11 +368,13 @@ export class LocalHost implements LocalView {
     return this.#options.log ?? { debug: quiet, info: quiet, warn: quiet, error: quiet };
   }
 
-  /** Names and kinds that are gone or changed their kind take their functions with them. */
+  /** Names that are gone or changed their kind take their functions and streams with them. */
   #forget(plan: Plan): void {
-    const kept = new Set(plan.parts.filter(({ kind }) => kind === "function").map(({ name }) => name));
-    for (const part of this.#plan?.parts ?? []) {
-      if (part.kind === "function" && !kept.has(part.name)) this.functions.remove(part.name);
+    const kept = new Set(plan.parts.map(({ kind, name }) => `${kind} ${name}`));
+    for (const { kind, name } of this.#plan?.parts ?? []) {
+      if (kept.has(`${kind} ${name}`)) continue;
+      if (kind === "function") this.functions.remove(name);
+      if (kind === "stream") this.#logs.remove(name);
     }
   }
 

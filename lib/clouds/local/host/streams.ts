@@ -108,7 +108,15 @@ export class Streams implements Duty {
       return this.#journal.sql("SELECT id FROM stream_logs WHERE stream = ? ORDER BY partition").all(plan.name);
     });
     const { turn = 0 } = this.#streams.get(plan.name) ?? {};
+    // Anew at the end, so that they are in the order of the plan that was defined last.
+    this.#streams.delete(plan.name);
     this.#streams.set(plan.name, { plan, logs: logs.map(({ id }) => id as number), turn });
+    this.#expiry = undefined;
+  }
+
+  /** Forgets a stream; its records stay in the journal, for when it is defined again. */
+  remove(stream: string): void {
+    this.#streams.delete(stream);
     this.#expiry = undefined;
   }
 
