@@ -10,6 +10,7 @@ const USED = [
   "compressionsAlgorithmsByBitmask",
   "ConnectionPool",
   "crc32c",
+  "createTopicsV4",
   "endTxnV1",
   "findCoordinatorV2",
   "groupByProperty",
