@@ -63,7 +63,12 @@ export interface KafkaEtlPipelineArgs extends ConstructArgs, AlarmArgs, Machine 
   readonly format?: RecordFormat;
   /** Where outputs go. @default a new queue */
   readonly to?: Queue | Stream | Bucket | FunctionPart;
-  /** Where records go that nothing can be made of, each with its error. @default a new queue */
+  /**
+   * Where records go that nothing can be made of, each with its error. Those in a stream lie there as they came, with
+   * headers `millrace-…`: a pipeline from that stream sends them back.
+   *
+   * @default a new queue
+   */
   readonly deadLetters?: Queue | Stream;
   /** Your code, called with each dead letter: at least once, before its batch is done. @default nobody is called */
   readonly onFailure?: RecordHook;
@@ -133,7 +138,8 @@ export interface KafkaEtlPipelineArgs extends ConstructArgs, AlarmArgs, Machine 
  *                                   └▶ deadLetters, onFailure ─ redrive ─▶ from
  *
  * A record that nothing can be made of goes to the dead letters alone, with its value, its error and where it was; the
- * rest goes on. Start a run of `redrive` to send dead letters back: `{ "kind": "unavailable", "dryRun": true }`.
+ * rest goes on. A run of `redrive` sends dead letters back, by kind of error, offsets, or JSONata on the value:
+ * `millrace tasks submit orders-redrive '{ "where": "total > 0", "dryRun": true }'`.
  *
  * How often an output arrives, when functions are killed, batches given again with another cut, or two at work at once:
  *
