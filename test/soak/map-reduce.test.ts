@@ -41,11 +41,9 @@ async function expected(file: string) {
   const rows = await connection.runAndReadAll(
     `SELECT kind, count(*)::INT AS rows, sum(amount)::DOUBLE AS sum FROM ${reader} GROUP BY kind`,
   );
-  const found = rows.getRowObjectsJson() as readonly {
-    readonly kind: string;
-    readonly rows: number;
-    readonly sum: number;
-  }[];
+  const found = rows
+    .getRowObjectsJson()
+    .map((row) => ({ kind: String(row.kind), rows: Number(row.rows), sum: Number(row.sum) }));
   connection.closeSync();
   instance.closeSync();
   return {
