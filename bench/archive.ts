@@ -103,6 +103,9 @@ const WAYS: readonly Way[] = [
   ["zstd-1", (bytes) => zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: 1 } })],
 ];
 
+/** The option that is to be much faster than gzip-6 at nearly its ratio. */
+const FAST = "zstd-1";
+
 /** Of each way its speed and its ratio, beside those of gzip-6. */
 async function compression(megabytes: number, runs: number) {
   const blocks: Buffer[] = [];
@@ -133,13 +136,13 @@ async function compression(megabytes: number, runs: number) {
       what: `${name}: MB per CPU second`,
       ours: of(name, "speed"),
       peer: { ...peer, value: of("gzip-6", "speed") },
-      goal: { atLeast: 4 },
+      ...(name === FAST && { goal: { atLeast: 4 } }),
     },
     {
       what: `${name}: bytes in for one out`,
       ours: of(name, "ratio"),
       peer: { ...peer, value: of("gzip-6", "ratio") },
-      goal: { atLeast: 0.93 },
+      ...(name === FAST && { goal: { atLeast: 0.93 } }),
     },
   ]);
   return { figures, samples };
