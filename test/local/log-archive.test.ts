@@ -64,6 +64,16 @@ test("functions that are killed, batches that come twice, a table that fails", {
   await expectAll(cloud);
 });
 
+test("a batch that fails again and again waits for its time, and is never given up", { timeout: 120_000 }, async () => {
+  await using cloud = await startLocal({ program, project, clock: "virtual" });
+  cloud.fault({ at: "function.start", part: "logs-append", times: 6, error: "unavailable" });
+  const batch = lines(0, 40).map((line) => ({ ...line, partition: 0 }));
+  await cloud.streams.produce(LINES, batch);
+  for (let minutes = 0; minutes < 4; minutes += 1) await cloud.advance("1 minute");
+  expect(await lagOf(cloud)).toBe(0);
+  expect(await uploaded(cloud)).toBe(40);
+});
+
 test.each(["index", "clouds"])("the example %s has no problems", { timeout: 120_000 }, async (name) => {
   const example = join(project, "examples", "log-archive-pipeline", `${name}.ts`);
   const { plan, problems } = await evaluate({ folder: project, program: example });
