@@ -30,13 +30,16 @@ export interface DevProcessOptions {
   readonly program?: string;
   /** What starts the command, such as a shell that sets limits. @default it is started itself */
   readonly by?: readonly string[];
+  /** The broker that streams lie in. @default the local cloud keeps them */
+  readonly kafka?: string;
 }
 
 export function startDevProcess(
   { folder, env }: Pick<Scene, "folder" | "env">,
-  { program = VIDEOS, by = [] }: DevProcessOptions = {},
+  { program = VIDEOS, by = [], kafka }: DevProcessOptions = {},
 ): DevProcess {
   const [command, ...args] = [...by, process.execPath, BIN, "dev", program, "--folder", folder, "--json"];
+  if (kafka !== undefined) args.push("--kafka", kafka);
   const child = spawn(command!, args, {
     cwd: PROJECT,
     env: { ...process.env, ...env },
