@@ -41,7 +41,10 @@ const addresses = (links: Readonly<Record<string, LinkAddress>>) => ({
 /** Ports that answer what they were given, and a secret that counts how often it is read. */
 function portsWith(value: () => Promise<string>) {
   const port = (address: LinkAddress, given: PortWorld) => ({ part: address.part, given });
-  const worldBy = (secret: string, plain: PortWorld, name: string) => ({ ...plain, keys: readAccessKeys(secret, name) });
+  const worldBy = (secret: string, plain: PortWorld, name: string) => ({
+    ...plain,
+    keys: readAccessKeys(secret, name),
+  });
   const keyed = { port, worldBy };
   const ports: Deployment["ports"] = {
     own: async () => ({ port }),
