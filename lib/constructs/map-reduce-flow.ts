@@ -68,7 +68,7 @@ export interface MapReduceFlowArgs extends ConstructArgs, AlarmArgs, MapReduceCo
   readonly output?: Bucket;
   /** How the output is written; Parquet is what a reducer in SQL makes. @default "jsonl" */
   readonly outputFormat?: OutputFormat;
-  /** Put before `<run>/part-….jsonl` and `<run>/manifest.json`. @default nothing */
+  /** Put before `<run>/part-….jsonl` (or `.parquet`) and `<run>/manifest.json`. @default nothing */
   readonly outputPrefix?: string;
   /** What one mapper reads; larger where a run would have more than 1,000 shards. @default "64 MB" */
   readonly shardSize?: Size;
@@ -107,6 +107,9 @@ export interface MapReduceInput {
  * A run is started by `start(counts.runs)`, a client or the command line. Its output is `<run>/part-00000.jsonl` and so
  * on, a line `{"key":…,"value":…}` for each value, and at last `<run>/manifest.json` with counts and checksums: the run
  * is complete once that is there. Whatever is tried again, or is at work twice, changes nothing.
+ *
+ * With `sql(…)` in place of mapper or reducer, a line or a row of Parquet is a row of the query. What a query reads
+ * lies in the scratch folder: `disk` has to hold a shard of the input, or all pairs of a partition, twice.
  *
  * @example
  * const counts = new MapReduceFlow("counts", {
