@@ -119,6 +119,21 @@ test("what fails as often as it may is one message of failures, and what is behi
   await until(async () => (await firstOf(failures)).body.includes('"ranges":[{"partition":0,"first":3,"last":4}]'));
 }, 60_000);
 
+test("where there is no queue for failures, they are tried until they succeed, and told to whoever counts", async () => {
+  const orders = await source(1, { batch: 1 });
+  const { start, hears, spec } = await world.function({ streams: [orders], attempts: 2, failed: "ports.failed.one" });
+  const { failures: _, ...rest } = spec;
+  const nats = await world.around.nats();
+  const told: string[] = [];
+  nats.subscribe("ports.failed.one", { callback: (_, message) => void told.push(message.string()) });
+  await send(orders.topic, ["fail"]);
+  start({ MILLRACE_FUNCTION: JSON.stringify(rest) });
+  const heard = await hears((all) => begun(all).length === 4);
+  expect(textsIn(begun(heard))).toEqual(["fail", "fail", "fail", "fail"]);
+  await until(() => told.length >= 2);
+  expect(told[0]).toBe('{"id":"orders-0-0"}');
+}, 60_000);
+
 test("a Kafka that asks for it is told who connects, as the Secret's file says", async () => {
   const path = join(folder, "value");
   await writeFile(path, JSON.stringify(USER));

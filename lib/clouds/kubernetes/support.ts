@@ -266,7 +266,7 @@ export const support: Support = {
       options: {
         alarms: {
           level: "added",
-          how: "messages that wait, failures as they reach a queue, and runs of workflows that failed or were stopped, as Argo counts them; lag by kafka_exporter, as Strimzi runs it; age and duration are refused",
+          how: "messages that wait, failures as they reach a queue, or where there is none for them a stream that counts them, and runs of workflows that failed or were stopped, as Argo counts them; lag by kafka_exporter, as Strimzi runs it; age and duration are refused",
           ...RULE,
         },
         notify: { level: "refused", how: "your Alertmanager tells whom it is configured to tell", ...RULE },

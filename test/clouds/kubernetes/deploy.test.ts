@@ -631,7 +631,7 @@ describe("what is refused, all at once and in words", () => {
       constructor(cloud: Cloud) {
         super("Watching", "watching", { cloud });
         const queue = this.queue("queue");
-        const calm = this.function("calm", { handler: echo } as never);
+        const calm = this.task("calm", { handler: echo } as never);
         this.monitor("alarms", {
           alarms: [
             { part: queue, metric: "age", above: 60 },

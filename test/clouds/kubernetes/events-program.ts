@@ -17,7 +17,11 @@ interface EventsArgs {
 
 /** A stream, a function that it starts and one that writes to it. */
 export class Events extends Construct {
-  constructor(cloud: Cloud, args: EventsArgs, { lagOf = "consumes" }: { readonly lagOf?: "consumes" | "other" } = {}) {
+  constructor(
+    cloud: Cloud,
+    args: EventsArgs,
+    { lagOf = "consumes", failuresOf }: { readonly lagOf?: "consumes" | "other"; readonly failuresOf?: "other" } = {},
+  ) {
     super("Events", "events", { cloud });
     const { existing, group } = args;
     const kafka = "kafka" in args ? args.kafka : this.#strimzi();
@@ -39,7 +43,12 @@ export class Events extends Construct {
     this.function("sends", { ...handler, links: { out: produce(orders) } } as never);
     const other = this.function("other", handler as never);
     const part = lagOf === "consumes" ? consumes : other;
-    this.monitor("alarms", { alarms: [{ part, metric: "lag", above: 1000 }] });
+    this.monitor("alarms", {
+      alarms: [
+        { part, metric: "lag", above: 1000 },
+        ...(failuresOf ? [{ part: other, metric: "failures", above: 0 } as const] : []),
+      ],
+    });
     this.build();
   }
 

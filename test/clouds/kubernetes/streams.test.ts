@@ -120,6 +120,21 @@ describe("a stream in a Kafka of Strimzi's", () => {
   });
 });
 
+it("failures that no queue gets are told to a stream, which is counted", async () => {
+  const kafka = { brokers: ["10.1.2.3:9092"] };
+  const resources = await deploy((cloud) => new Events(cloud, { kafka, existing: "orders" }, { failuresOf: "other" }));
+  const { env } = inputsOf(resources, "Job", "events-alarms-setup").spec.template.spec.containers[0];
+  const setup = JSON.parse(env.find(({ name }: { name: string }) => name === "MILLRACE_SETUP").value);
+  const told = inputsOf(resources, "Deployment", "events-other").spec.template.spec.containers[0].env;
+  const { failed, failures } = JSON.parse(
+    told.find(({ name }: { name: string }) => name === "MILLRACE_FUNCTION").value,
+  );
+  expect(setup).toMatchObject({ streams: [{ subjects: [failed], maxAge: 3600 }] });
+  expect(failures).toBeUndefined();
+  const [group] = inputsOf(resources, "PrometheusRule", "events-alarms").spec.groups;
+  expect(group.rules[1].expr).toContain(`stream_name="${setup.streams[0].name}"`);
+}, 60_000);
+
 it("a topic there is already is used as it is, of a Kafka that asks for nobody", async () => {
   const kafka = { brokers: ["10.1.2.3:9092"] };
   const resources = await deploy((cloud) => new Events(cloud, { kafka, existing: "Shop.orders_v1", group: "mine" }));

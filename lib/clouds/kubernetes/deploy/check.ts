@@ -175,19 +175,11 @@ function checkAlarm(path: string, { part, metric }: AlarmPlan, find: Find): read
     return [{ path: `${path}.metric`, message, given: metric, allowed: "failures, messages, lag" }];
   }
   const plan = find(part);
-  if (
-    metric === "messages" ||
-    metric === "lag" ||
-    plan === undefined ||
-    plan.kind === "workflow" ||
-    failureQueue(plan) !== undefined
-  ) {
-    return [];
-  }
+  if (metric !== "failures" || plan?.kind !== "task" || failureQueue(plan) !== undefined) return [];
   return [
     {
       path,
-      message: `failures are counted in the queue that gets them, and ${part} has none: give it ${plan.kind === "task" ? "onFailure" : "failures"}`,
+      message: `failures are counted in the queue that gets them, and ${part} has none: give it onFailure`,
       given: metric,
     },
   ];

@@ -3,7 +3,8 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { AlarmPlan, FunctionPlan, MonitorPlan, PartPlan } from "../../../parts/plan.ts";
-import { OBJECT_NAME } from "./names.ts";
+import { setupJob } from "./errand.ts";
+import { failedStream, failedSubject, OBJECT_NAME } from "./names.ts";
 import { queueAddress } from "./queue.ts";
 import type { Site } from "./shared.ts";
 import { streamSource, streamsOf } from "./stream.ts";
@@ -16,12 +17,42 @@ import { templateName } from "./workflow.ts";
  */
 export function monitor(site: Site, scope: Scope, { alarms }: MonitorPlan): Built {
   const isKept = site.settings.alarms === "prometheus-operator" && alarms.length > 0;
+  const counted = isKept ? countedHere(scope, alarms) : [];
   return {
     id: pulumi.output(scope.name),
     address: {},
-    resources: isKept ? { rule: ruleOf(site, scope, alarms) } : {},
+    resources: {
+      ...(isKept && { rule: ruleOf(site, scope, alarms) }),
+      ...(counted.length > 0 && {
+        setup: setupJob(site, scope, {
+          streams: counted.map((name) => failuresOf(site, scope, name)),
+          consumers: [],
+          tables: [],
+        }),
+      }),
+    },
   };
 }
+
+/** Seconds that what is only counted is kept. */
+const COUNTED = 3600;
+
+/** Functions whose failures no queue gets: what they tell is counted in streams of their own. */
+const countedHere = (scope: Scope, alarms: readonly AlarmPlan[]): readonly string[] => [
+  ...new Set(
+    alarms
+      .filter(({ part, metric }) => metric === "failures" && isCountedHere(scope.plan(part)))
+      .map(({ part }) => part),
+  ),
+];
+
+const isCountedHere = (plan: PartPlan): boolean => plan.kind === "function" && plan.failures === undefined;
+
+const failuresOf = (site: Site, scope: Scope, name: string) => ({
+  name: failedStream(site, scope, name),
+  subjects: [failedSubject(site, scope, name)],
+  maxAge: COUNTED,
+});
 
 const ruleOf = (site: Site, scope: Scope, alarms: readonly AlarmPlan[]): kubernetes.apiextensions.CustomResource =>
   site.custom(
@@ -68,7 +99,9 @@ function expressionOf(site: Site, scope: Scope, { part, metric, period }: AlarmP
   const plan = scope.plan(part);
   if (metric === "lag") return lagOf(scope, plan as FunctionPlan);
   if (plan.kind === "workflow") return failedRuns(templateName(scope, plan), period);
-  const { stream } = queueAddress(site, scope, failureQueue(plan)!);
+  const stream = isCountedHere(plan)
+    ? failedStream(site, scope, part)
+    : queueAddress(site, scope, failureQueue(plan)!).stream;
   return `max(increase({__name__=~"(nats|jetstream)_stream_last_seq",stream_name="${stream}"}[${period}s]))`;
 }
 

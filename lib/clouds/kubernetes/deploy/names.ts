@@ -26,6 +26,12 @@ export const labelValue = (name: string): string =>
 export const callSubject = (site: Site, scope: Scope, name: string): string =>
   `${site.prefix}.call.${scope.physicalName(OBJECT_NAME, name)}`;
 
+/** Where a function that has no queue for it tells that something failed: a stream, if there is an alarm on that. */
+export const failedSubject = (site: Site, scope: Scope, name: string): string =>
+  `${site.prefix}.failed.${scope.physicalName(OBJECT_NAME, name)}`;
+export const failedStream = (site: Site, scope: Scope, name: string): string =>
+  `${site.prefix}-failed-${scope.physicalName(NATS_NAME, name)}`;
+
 /** The CronJob that a task's Jobs are made from. */
 export const workerName = (scope: Scope, { worker }: TaskPlan): string => scope.physicalName(CRON_JOB_NAME, worker);
 

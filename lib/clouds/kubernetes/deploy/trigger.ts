@@ -6,7 +6,7 @@ import { shortHash } from "../../../shared/name.ts";
 import type { BucketSource, FunctionJson, QueueSource } from "../runtime/function-json.ts";
 import type { Setup } from "../runtime/setup.ts";
 import { publishJob } from "./errand.ts";
-import { BUCKET_NAME, CRON_JOB_NAME, callSubject, NATS_NAME, OBJECT_NAME } from "./names.ts";
+import { BUCKET_NAME, CRON_JOB_NAME, callSubject, failedSubject, NATS_NAME, OBJECT_NAME } from "./names.ts";
 import { queueAddress } from "./queue.ts";
 import type { Site } from "./shared.ts";
 import { lagTrigger, mostReaders, streamSource, streamsOf } from "./stream.ts";
@@ -38,7 +38,9 @@ export function specOf(site: Site, scope: Scope, plan: FunctionPlan): FunctionJs
     timeout,
     attempts,
     backoff,
-    ...(failures !== undefined && { failures: queueAddress(site, scope, failures).subject }),
+    ...(failures !== undefined
+      ? { failures: queueAddress(site, scope, failures).subject }
+      : { failed: failedSubject(site, scope, plan.name) }),
     concurrency: 1,
     queues: queuesOf(plan).map((source) => queueSource(site, scope, source)),
     buckets: bucketsOf(plan).map((source) => bucketSource(site, scope, source)),

@@ -10,8 +10,10 @@ export interface FunctionJson extends ConsumerAddress {
   readonly timeout: number;
   readonly attempts: number;
   readonly backoff: Backoff;
-  /** The subject of what failed every attempt. @default it is dropped, and logged */
+  /** The subject of what failed every attempt. @default it is dropped, and logged; records of a stream come again */
   readonly failures?: string;
+  /** Where that something failed is told, for whoever counts it; in place of `failures`. @default nobody is told */
+  readonly failed?: string;
   /** Invocations at once in this process. */
   readonly concurrency: number;
   readonly queues: readonly QueueSource[];

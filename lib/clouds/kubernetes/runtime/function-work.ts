@@ -192,6 +192,7 @@ export class FunctionWork {
       if (spec.failures !== undefined && (attempt >= spec.attempts || !isRetryable(error))) {
         return this.#setRecordsAside(spec.failures, event, error, attempt);
       }
+      if (attempt >= spec.attempts) this.#tell(await this.#options.nats(), event.id);
       await sleep(clock, backoffMilliseconds(spec.backoff, attempt, random), ending);
     }
   }
@@ -267,11 +268,20 @@ export class FunctionWork {
     const where = spec.failures === undefined ? "is dropped: there is no failure queue" : "went to the failure queue";
     for (const { event, error } of failed) {
       log.error(`event ${event.id} failed its ${attempts} attempt(s) and ${where}: ${error.message}`, { error });
-      if (spec.failures === undefined) continue;
+      if (spec.failures === undefined) {
+        this.#tell(nats, event.id);
+        continue;
+      }
       const key = `${stream}-${sequence}-${event.id}`;
       await setAside(nats, spec.failures, { event, error: shortened(error), attempts }, key);
     }
     await this.#settle(message, "+TERM", nats);
+  }
+
+  /** For alarms: where no stream listens, nobody hears it. */
+  #tell(nats: NatsConnection, id: string): void {
+    const { failed } = this.#options.spec;
+    if (failed !== undefined) nats.publish(failed, JSON.stringify({ id }));
   }
 
   #later({ reply }: Msg) {
