@@ -73,7 +73,7 @@ const check = (parts: readonly PartPlan[], support: Support): readonly string[] 
 
 test("a bound is told in the units people write", () => {
   expect(check([aFunction({ timeout: 1800 })], aws)).toEqual([
-    'f.timeout: outside what AWS allows: Lambda\'s timeout; make longer work a task (given "30 minutes"; allowed: 1 second to 15 minutes, whole)',
+    'f.timeout: outside what AWS allows: Lambda\'s timeout, 14 minutes where a stream starts it; make longer work a task (given "30 minutes"; allowed: 1 second to 15 minutes, whole)',
   ]);
   expect(check([aFunction({ memory: 64 * 2 ** 30, cpu: 16 })], alicloud)[0]).toContain(
     '(given "64 GB"; allowed: 128 MB to 32 GB, in steps of 64 MB)',
