@@ -9,8 +9,16 @@ Each writes one line of JSON.
 
 import json
 import sys
+import time
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient
 
 TEXT = "x" * 100
@@ -63,14 +71,31 @@ def partitions_of(client, topic):
 
 
 def rewind(broker, topic, group, records):
+    """A group whose members were killed takes no place from others until it has given them up."""
     admin = AdminClient({"bootstrap.servers": broker})
-    places = [TopicPartition(topic, partition) for partition in partitions_of(admin, topic)]
-    found = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])[group].result()
-    places = [place for place in found.topic_partitions if place.offset > 0]
-    back = [TopicPartition(topic, place.partition, max(0, place.offset - int(records))) for place in places]
-    for done in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, back)]).values():
-        done.result()
-    return {"rewound": sum(place.offset for place in places) - sum(place.offset for place in back)}
+    partitions = partitions_of(admin, topic)
+
+    def places():
+        asked = [ConsumerGroupTopicPartitions(group, [TopicPartition(topic, partition) for partition in partitions])]
+        found = admin.list_consumer_group_offsets(asked)[group].result().topic_partitions
+        return {place.partition: place.offset for place in found if place.offset > 0}
+
+    before = places()
+    wanted = {partition: max(0, offset - int(records)) for partition, offset in before.items()}
+    back = [TopicPartition(topic, partition, offset) for partition, offset in wanted.items()]
+    until = time.monotonic() + 90
+    while True:
+        try:
+            for done in admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, back)]).values():
+                done.result()
+        except KafkaException as error:
+            if time.monotonic() > until:
+                raise SystemExit(str(error))
+        if places() == {partition: offset for partition, offset in wanted.items() if offset > 0}:
+            return {"rewound": sum(before.values()) - sum(wanted.values())}
+        if time.monotonic() > until:
+            raise SystemExit("the group's places could not be set back")
+        time.sleep(0.5)
 
 
 def read(broker, topic):

@@ -122,7 +122,7 @@ export class Trial {
     const member = this.#members[Math.floor(this.#random() * 2)]!;
     switch (trouble) {
       case "functions":
-        await expect.poll(() => member.killFunction(this.#random), { timeout: 30_000 }).toBe(true);
+        await expect.poll(() => this.#killFunction(), { timeout: 60_000, interval: 20 }).toBe(true);
         return 0;
       case "members":
       case "rebalances":
@@ -136,6 +136,13 @@ export class Trial {
         for (const one of this.#members) await one.end("SIGINT");
         return this.#rewind(rewound);
     }
+  }
+
+  /** Whether there was one: a member has none while the others have all partitions. */
+  #killFunction(): boolean {
+    const functions = this.#members.flatMap((member) => member.functions());
+    const chosen = functions[Math.floor(this.#random() * functions.length)];
+    return chosen !== undefined && process.kill(chosen, "SIGKILL");
   }
 
   async #rewind(records: number): Promise<number> {
@@ -180,11 +187,9 @@ class Member {
     await expect.poll(() => processesOf(this.#folder), { timeout: 30_000 }).toEqual([]);
   }
 
-  /** Whether there was one. */
-  killFunction(random: () => number): boolean {
-    const functions = childrenOf(this.dev.child.pid!).filter(isNode);
-    const chosen = functions[Math.floor(random() * functions.length)];
-    return chosen !== undefined && process.kill(chosen, "SIGKILL");
+  /** The ids of its functions' processes. */
+  functions(): readonly number[] {
+    return childrenOf(this.dev.child.pid!).filter(isNode);
   }
 
   get #folder(): string {
