@@ -18,6 +18,7 @@ export default defineConfig({
         "test/local/transfer.test.ts",
         "test/readme.test.ts",
         "test/cli/dev.test.ts",
+        "test/local/log-archive.test.ts",
         "test/local/edits.test.ts",
         "test/program/evaluate.test.ts",
         "test/bundle/sizes.test.ts",

@@ -110,8 +110,15 @@ export class Member {
   /** Others get its partitions at once. */
   async leave(): Promise<void> {
     if (this.#id === "") return;
-    const members = [{ memberId: this.#id }];
-    await ask(leaveGroupV2.api, await this.#coordinator(), this.#options.group, members);
+    const { connection, group } = this.#options;
+    // On a connection of its own: a broker answers one in turn, and may be holding back the answer to a join.
+    const apart = new Cluster(connection);
+    try {
+      const coordinator = await apart.to(await apart.coordinator(this.#caller, "group", group));
+      await ask(leaveGroupV2.api, coordinator, group, [{ memberId: this.#id }]);
+    } finally {
+      apart.close();
+    }
   }
 
   close(): void {
