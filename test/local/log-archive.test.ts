@@ -7,7 +7,7 @@ import { millrace } from "../cli/run.ts";
 import { ARCHIVE, expectAll, LINES, lagOf, lines, program, project, uploaded } from "./log-archive.ts";
 
 test("lines go from the stream to the bucket, by application, once each", { timeout: 120_000 }, async () => {
-  await using cloud = await startLocal({ program, project, clock: "virtual" });
+  await using cloud = await startLocal({ program, project });
   await cloud.streams.produce(LINES, lines(0, 600));
   await cloud.idle();
   expect(await lagOf(cloud)).toBe(0);
@@ -16,7 +16,7 @@ test("lines go from the stream to the bucket, by application, once each", { time
   const folder = ["--folder", cloud.folder];
   const before = await find("--app", "orders", ...folder);
   expect(before.out.trimEnd().split("\n")).toHaveLength(400);
-  await cloud.advance("1 minute");
+  await expect.poll(() => uploaded(cloud), { timeout: 60_000, interval: 200 }).toBe(600);
   await expectAll(cloud);
   const linesOf = (text: string) => text.trimEnd().split("\n");
   const after = await find("--app", "orders", ...folder);
@@ -36,7 +36,8 @@ test("lines go from the stream to the bucket, by application, once each", { time
     err: 'millrace: there is no archive of logs "nothing"; there are logs\n',
   });
   expect((await find("--app", "orders", "--grep", "(", ...folder)).err).toContain("must be a regular expression");
-  expect(readdirSync(join(cloud.folder, "volumes", "logs-files", "orders"))).toEqual([]);
+  const onVolume = () => readdirSync(join(cloud.folder, "volumes", "logs-files", "orders"));
+  await expect.poll(onVolume).toEqual([]);
   const verbs = (name: string) =>
     cloud
       .usedVerbs(name)
