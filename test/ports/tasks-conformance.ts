@@ -33,8 +33,12 @@ export const CONFORMANCE_TASKS: readonly TaskDefinition[] = [
   { ...base, name: "tasks-single", concurrency: 1 },
 ];
 
-/** Everything a user may rely on, whatever cloud is behind the client. */
-export function testTasks(name: string, make: () => Promise<TasksSubject>): void {
+/**
+ * Everything a user may rely on, whatever cloud is behind the client.
+ *
+ * @param retry how often a test may be made again, where what plays the cloud does two writes of a moment as one. @default never
+ */
+export function testTasks(name: string, make: () => Promise<TasksSubject>, retry = 0): void {
   const subjects: TasksSubject[] = [];
   afterEach(async () => {
     for (const subject of subjects.splice(0)) {
@@ -59,7 +63,7 @@ export function testTasks(name: string, make: () => Promise<TasksSubject>): void
     };
   };
 
-  describe(`tasks of ${name}`, () => {
+  describe(`tasks of ${name}`, { retry }, () => {
     it("a run goes from submit to its result, with its whole story", async () => {
       const { client, submit, finish } = await fresh();
       const payload = { do: "succeed", result: { text: "中🎬" } } as const;

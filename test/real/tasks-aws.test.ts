@@ -43,26 +43,31 @@ afterAll(async () => {
 });
 
 let made = 0;
-testTasks("AWS, on moto, under the policies of roles", async () => {
-  made += 1;
-  const clock = quickClock();
-  const name = `conformance-${made}`;
-  const tasks = await deployTasks(moto, name, CONFORMANCE_TASKS, { platform: "lambda" }, clock, SPEED, resources);
-  const { credentials, region, url: endpoint } = moto;
-  const sqs = new SQSClient({ endpoint, region, credentials });
-  const seen = { successes: new Map<string, Envelope>(), failures: new Map<string, Envelope>() };
-  return {
-    client: connectAws({ addresses: tasks.addresses, credentials: async () => credentials, clock }),
-    async envelopes(queue) {
-      const request = { QueueUrl: tasks.queues[queue], MaxNumberOfMessages: 10 };
-      const { Messages = [] } = await sqs.send(new ReceiveMessageCommand(request));
-      for (const { MessageId, Body } of Messages) seen[queue].set(MessageId!, JSON.parse(Body!) as Envelope);
-      return [...seen[queue].values()];
-    },
-    refused: tasks.refused,
-    close: tasks.close,
-  };
-});
+testTasks(
+  "AWS, on moto, under the policies of roles",
+  async () => {
+    made += 1;
+    const clock = quickClock();
+    const name = `conformance-${made}`;
+    const tasks = await deployTasks(moto, name, CONFORMANCE_TASKS, { platform: "lambda" }, clock, SPEED, resources);
+    const { credentials, region, url: endpoint } = moto;
+    const sqs = new SQSClient({ endpoint, region, credentials });
+    const seen = { successes: new Map<string, Envelope>(), failures: new Map<string, Envelope>() };
+    return {
+      client: connectAws({ addresses: tasks.addresses, credentials: async () => credentials, clock }),
+      async envelopes(queue) {
+        const request = { QueueUrl: tasks.queues[queue], MaxNumberOfMessages: 10 };
+        const { Messages = [] } = await sqs.send(new ReceiveMessageCommand(request));
+        for (const { MessageId, Body } of Messages) seen[queue].set(MessageId!, JSON.parse(Body!) as Envelope);
+        return [...seen[queue].values()];
+      },
+      refused: tasks.refused,
+      close: tasks.close,
+    };
+    // moto answers requests in threads, and holds no lock from a put's condition to its write: one of two may get lost.
+  },
+  2,
+);
 
 describe("a client of AWS", () => {
   let tasks: DeployedTasks;
