@@ -17,7 +17,6 @@ export default defineConfig({
         "test/real/engine-kubernetes.test.ts",
         "test/real/engine-aws.test.ts",
         "test/real/engine-alicloud.test.ts",
-        "test/real/kafka-etl-kills.test.ts",
         "test/real/python-package.test.ts",
         "test/real/sliced.test.ts",
         "test/real/kills.test.ts",

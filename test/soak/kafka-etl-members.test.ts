@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Trial } from "./etl/trial.ts";
+import { Trial } from "../real/etl/trial.ts";
 
 const RECORDS = 20_000;
 const POISON = RECORDS / 100;
