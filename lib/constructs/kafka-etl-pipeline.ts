@@ -43,7 +43,7 @@ import { MACHINE_OPTIONS } from "../parts/machine.ts";
 import type { FunctionInvoked } from "../runtime/events.ts";
 import type { Handler } from "../runtime/handler.ts";
 import { type Duration, toSeconds } from "../shared/duration.ts";
-import { type Problem, unknownOptions } from "../shared/problem.ts";
+import { type Problem, unknownOptions, unless, whole } from "../shared/problem.ts";
 import { checked, type EtlOperator, isReadyMade } from "./etl-operators.ts";
 
 /** User code that is told of every record that nothing can be made of. */
@@ -503,18 +503,8 @@ const OPTIONS = {
   ...MACHINE_OPTIONS,
 } satisfies Readonly<Record<keyof KafkaEtlPipelineArgs, true>>;
 
-const unless = (holds: boolean, problem: Problem): readonly Problem[] => (holds ? [] : [problem]);
-
 const choice = (path: string, given: string, values: readonly string[]): readonly Problem[] =>
   unless(values.includes(given), { path, message: "there is no such choice", given, allowed: values.join(", ") });
-
-const whole = (path: string, given: number, least: number, most: number): readonly Problem[] =>
-  unless(Number.isSafeInteger(given) && given >= least && given <= most, {
-    path,
-    message: "a whole number is wanted",
-    given,
-    allowed: most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`,
-  });
 
 export type { EtlRecord } from "../handlers/etl/records.ts";
 export type { Redriven, RedriveRequest } from "../handlers/etl/redrive.ts";

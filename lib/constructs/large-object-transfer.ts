@@ -3,7 +3,8 @@ import type { Handlers } from "../handlers/index.ts";
 import type { Transferred } from "../handlers/transfer/commit.ts";
 import type { Overwrites, TransferRequest, TransferSettings } from "../handlers/transfer/settings.ts";
 import type { GivenUp } from "../handlers/transfer/state.ts";
-import type { PayloadOf, ResultOf } from "../parts/function.ts";
+import { isSame, prefixProblems } from "../parts/bucket.ts";
+import type { StepFunction } from "../parts/function.ts";
 import {
   type AlarmArgs,
   alarmsFor,
@@ -14,7 +15,6 @@ import {
   type ConstructArgs,
   created,
   type Flow,
-  type FunctionPart,
   type Given,
   is,
   type Machine,
@@ -30,8 +30,8 @@ import {
 import { MACHINE_OPTIONS } from "../parts/machine.ts";
 import type { QueueReceived, ScheduleFired, SingleEvent } from "../runtime/events.ts";
 import type { Duration } from "../shared/duration.ts";
-import { type Problem, unknownOptions } from "../shared/problem.ts";
-import { type Size, toBytes } from "../shared/size.ts";
+import { type Problem, unknownOptions, unless } from "../shared/problem.ts";
+import { bytesOr, type Size } from "../shared/size.ts";
 
 /** What starts a transfer: an upload is that one object's, a schedule is the whole prefix's, a message says what. */
 export type TransferStart = "upload" | Source<ScheduleFired> | Source<QueueReceived>;
@@ -158,7 +158,6 @@ const COORDINATION = { timeout: "10 minutes", memory: "1 GB", cpu: 0.5 } as cons
 
 const MOST_WORKERS = 1000;
 
-type StepFunction<Id extends keyof Handlers> = FunctionPart<PayloadOf<Handlers[Id]>, ResultOf<Handlers[Id]>>;
 interface Steps {
   readonly plan: StepFunction<"transfer/plan">;
   readonly copy: StepFunction<"transfer/copy">;
@@ -276,25 +275,3 @@ const OPTIONS = {
   backoff: true,
   ...MACHINE_OPTIONS,
 } satisfies Readonly<Record<keyof LargeObjectTransferArgs, true>>;
-
-const unless = (holds: boolean, problem: Problem): readonly Problem[] => (holds ? [] : [problem]);
-
-const isSame = (one: Bucket, other: Bucket): boolean =>
-  one === other || (one.plan.existing !== undefined && one.plan.existing === other.plan.existing);
-
-const prefixProblems = (path: string, prefix: string): readonly Problem[] =>
-  unless(!/^\/|(^|\/)\.\.?(\/|$)|[\p{Cc}\\]/u.test(prefix), {
-    path,
-    message: "a prefix of keys has no slash at its start, no . or .. as folders, no backslash or control character",
-    given: prefix,
-    allowed: 'such as "in/"',
-  });
-
-/** What cannot be read is a problem, told elsewhere. */
-function bytesOr(size: Size, otherwise: number): number {
-  try {
-    return toBytes(size);
-  } catch {
-    return otherwise;
-  }
-}

@@ -2,6 +2,7 @@ import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import type { ApplicationRule, SealSettings } from "../handlers/archive/settings.ts";
 import type { ApplicationModule } from "../handlers/archive/user-code.ts";
 import type { Handlers } from "../handlers/index.ts";
+import { prefixProblems } from "../parts/bucket.ts";
 import {
   type AlarmArgs,
   alarmsFor,
@@ -31,7 +32,7 @@ import { Part } from "../parts/part.ts";
 import type { ScheduleFired } from "../runtime/events.ts";
 import type { Codec, Compression } from "../shared/archive/member.ts";
 import { type Duration, toMilliseconds } from "../shared/duration.ts";
-import { type Problem, unknownOptions } from "../shared/problem.ts";
+import { type Problem, unknownOptions, unless, whole } from "../shared/problem.ts";
 import { type Size, toBytes } from "../shared/size.ts";
 
 /** Where a record says which application it is of; see {@link LogArchivePipelineArgs.application}. */
@@ -231,7 +232,7 @@ function settingsOf(name: string, args: LogArchivePipelineArgs) {
       message: "the stream in from has its Kafka already",
     }),
     ...applicationProblems(`${name}.application`, application),
-    ...prefixProblems(`${name}.prefix`, prefix),
+    ...prefixProblems(`${name}.prefix`, prefix, "logs/"),
     ...whole(`${name}.files`, files, 1, MOST_FILES),
     ...whole(`${name}.batch`, batch, 1, 10_000),
     ...whole(`${name}.lag`, lag, 0, Number.MAX_SAFE_INTEGER),
@@ -337,21 +338,3 @@ const OPTIONS = {
   timeout: true,
   ...MACHINE_OPTIONS,
 } satisfies Readonly<Record<keyof LogArchivePipelineArgs, true>>;
-
-const unless = (holds: boolean, problem: Problem): readonly Problem[] => (holds ? [] : [problem]);
-
-const whole = (path: string, given: number, least: number, most: number): readonly Problem[] =>
-  unless(Number.isSafeInteger(given) && given >= least && given <= most, {
-    path,
-    message: "a whole number is wanted",
-    given,
-    allowed: most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`,
-  });
-
-const prefixProblems = (path: string, prefix: string): readonly Problem[] =>
-  unless(!/^\/|(^|\/)\.\.?(\/|$)|[\p{Cc}\\]/u.test(prefix), {
-    path,
-    message: "a prefix of keys has no slash at its start, no . or .. as folders, no backslash or control character",
-    given: prefix,
-    allowed: 'such as "logs/"',
-  });

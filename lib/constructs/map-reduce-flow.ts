@@ -8,7 +8,8 @@ import type {
   MapperProgram,
   ReducerModule,
 } from "../handlers/mapreduce/user-code.ts";
-import type { PayloadOf, ResultOf } from "../parts/function.ts";
+import { isSame, prefixProblems } from "../parts/bucket.ts";
+import type { StepFunction } from "../parts/function.ts";
 import {
   type AlarmArgs,
   alarmsFor,
@@ -19,7 +20,6 @@ import {
   Construct,
   type ConstructArgs,
   type Flow,
-  type FunctionPart,
   type Given,
   type Machine,
   type Monitor,
@@ -34,8 +34,8 @@ import { MACHINE_OPTIONS } from "../parts/machine.ts";
 import type { Duration } from "../shared/duration.ts";
 import type { CsvFormat, OutputFormat, RecordFormat } from "../shared/mapreduce/format.ts";
 import { isSql, type Sql } from "../shared/mapreduce/sql.ts";
-import { type Problem, unknownOptions } from "../shared/problem.ts";
-import { type Size, toBytes } from "../shared/size.ts";
+import { type Problem, unknownOptions, unless, whole } from "../shared/problem.ts";
+import { bytesOr, type Size } from "../shared/size.ts";
 
 /**
  * The user's code: a TypeScript file that exports a `mapper`, `combiner` or `reducer`, a program of another kind, or a
@@ -244,7 +244,6 @@ const COORDINATION = { timeout: "10 minutes", memory: "1 GB", cpu: 0.5 } as cons
 const MOST_SHARDS = 1000;
 const MOST_PARTITIONS = 1000;
 
-type StepFunction<Id extends keyof Handlers> = FunctionPart<PayloadOf<Handlers[Id]>, ResultOf<Handlers[Id]>>;
 interface Steps {
   readonly split: StepFunction<"mapreduce/split">;
   readonly map: StepFunction<"mapreduce/map">;
@@ -340,15 +339,6 @@ const LEAST_SHARD = 64 * 2 ** 10;
 function sizeProblems(path: string, given: Size): readonly Problem[] {
   const bytes = bytesOr(given, 0);
   return unless(bytes >= LEAST_SHARD, { path, message: "a shard has some size", given, allowed: '"64 KB" or more' });
-}
-
-/** What cannot be read is a problem, told elsewhere. */
-function bytesOr(size: Size, otherwise: number): number {
-  try {
-    return toBytes(size);
-  } catch {
-    return otherwise;
-  }
 }
 
 const CSV_OPTIONS = { delimiter: true, columns: true, quotedNewlines: true } satisfies Readonly<
@@ -461,24 +451,3 @@ const OPTIONS = {
   retention: true,
   ...MACHINE_OPTIONS,
 } satisfies Readonly<Record<keyof MapReduceFlowArgs, true>>;
-
-const unless = (holds: boolean, problem: Problem): readonly Problem[] => (holds ? [] : [problem]);
-
-const whole = (path: string, given: number, least: number, most: number): readonly Problem[] =>
-  unless(Number.isSafeInteger(given) && given >= least && given <= most, {
-    path,
-    message: "a whole number is wanted",
-    given,
-    allowed: most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`,
-  });
-
-const isSame = (one: Bucket, other: Bucket): boolean =>
-  one === other || (one.plan.existing !== undefined && one.plan.existing === other.plan.existing);
-
-const prefixProblems = (path: string, prefix: string): readonly Problem[] =>
-  unless(!/^\/|(^|\/)\.\.?(\/|$)|[\p{Cc}\\]/u.test(prefix), {
-    path,
-    message: "a prefix of keys has no slash at its start, no . or .. as folders, no backslash or control character",
-    given: prefix,
-    allowed: 'such as "in/"',
-  });

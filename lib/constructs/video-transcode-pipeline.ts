@@ -1,6 +1,7 @@
 import type { ComponentResourceOptions } from "@pulumi/pulumi";
 import type { Handlers } from "../handlers/index.ts";
 import type { TranscodeSettings } from "../handlers/video/settings.ts";
+import { isSame, prefixProblems } from "../parts/bucket.ts";
 import {
   type AlarmArgs,
   alarmsFor,
@@ -26,7 +27,7 @@ import {
 import { MACHINE_OPTIONS } from "../parts/machine.ts";
 import { BEHAVIOR_OPTIONS } from "../parts/task.ts";
 import type { Duration } from "../shared/duration.ts";
-import { type Problem, unknownOptions } from "../shared/problem.ts";
+import { type Problem, unknownOptions, unless } from "../shared/problem.ts";
 import type { Size } from "../shared/size.ts";
 import { effectiveRenditions } from "../shared/video/effective-renditions.ts";
 import { FORMATS, type Format } from "../shared/video/formats.ts";
@@ -302,16 +303,3 @@ const OPTIONS = {
   slices: true,
   ...MACHINE_OPTIONS,
 } satisfies Readonly<Record<keyof VideoTranscodePipelineArgs, true>>;
-
-const unless = (holds: boolean, problem: Problem): readonly Problem[] => (holds ? [] : [problem]);
-
-const isSame = (one: Bucket, other: Bucket): boolean =>
-  one === other || (one.plan.existing !== undefined && one.plan.existing === other.plan.existing);
-
-const prefixProblems = (path: string, prefix: string): readonly Problem[] =>
-  unless(!/^\/|(^|\/)\.\.?(\/|$)|[\p{Cc}\\]/u.test(prefix), {
-    path,
-    message: "a prefix of keys has no slash at its start, no . or .. as folders, no backslash or control character",
-    given: prefix,
-    allowed: 'such as "in/"',
-  });

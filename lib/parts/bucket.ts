@@ -1,5 +1,6 @@
 import type { Duration } from "../shared/duration.ts";
-import type { PartNames } from "./part.ts";
+import { type Problem, unless } from "../shared/problem.ts";
+import type { Bucket, PartNames } from "./part.ts";
 import type { BucketPlan } from "./plan.ts";
 import type { Units } from "./units.ts";
 
@@ -35,3 +36,20 @@ export function bucketPlan(names: PartNames, spec: BucketSpec, units: Units): Bu
     ...(existing !== undefined && { existing }),
   };
 }
+
+/** Whether two are one, also as a bucket that is there already. */
+export const isSame = (one: Bucket, other: Bucket): boolean =>
+  one === other || (one.plan.existing !== undefined && one.plan.existing === other.plan.existing);
+
+/**
+ * What is wrong with a text that keys are to begin with.
+ *
+ * @param example one that is right
+ */
+export const prefixProblems = (path: string, prefix: string, example = "in/"): readonly Problem[] =>
+  unless(!/^\/|(^|\/)\.\.?(\/|$)|[\p{Cc}\\]/u.test(prefix), {
+    path,
+    message: "a prefix of keys has no slash at its start, no . or .. as folders, no backslash or control character",
+    given: prefix,
+    allowed: `such as "${example}"`,
+  });

@@ -2,7 +2,7 @@ import { toDuration } from "../shared/duration.ts";
 import type { Problem } from "../shared/problem.ts";
 import { formatBytes } from "../shared/size.ts";
 import { DEFAULTS } from "./defaults.ts";
-import type { BackoffPlan, FunctionPlan, PartPlan, SourcePlan } from "./plan.ts";
+import type { BackoffPlan, FunctionPlan, MonitorPlan, PartPlan, SourcePlan } from "./plan.ts";
 import { partOf } from "./source.ts";
 import { type LimitName, type OptionFact, type Support, unitOf } from "./support.ts";
 
@@ -226,6 +226,19 @@ const checkStreamSource = (
   ...checkLimit(`${name}.when.batch`, "streamBatch", batch, support),
   ...checkLimit(`${name}.when.window`, "streamWindowSeconds", window, support),
 ];
+
+/** What is wrong with alarms on lag, which is what a function has not consumed. */
+export const checkLag = ({ name, alarms }: MonitorPlan, find: FindPart): readonly Problem[] =>
+  alarms
+    .filter(({ metric, part }) => metric === "lag" && !isConsumer(find(part)))
+    .map(({ part }) => ({
+      path: `${name}.alarms`,
+      message: "lag is of a function that is started by a stream",
+      given: part,
+    }));
+
+const isConsumer = (plan: PartPlan | undefined): boolean =>
+  plan?.kind === "function" && plan.sources.some(({ type }) => type === "stream.consumed");
 
 function checkLimit(
   path: string,

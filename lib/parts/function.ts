@@ -4,7 +4,7 @@ import { type Code, toCodePlan } from "./code.ts";
 import { DEFAULTS } from "./defaults.ts";
 import { type Link, type LinksOf, toLinkPlans } from "./link.ts";
 import { type Backoff, MACHINE_OPTIONS, type Machine, machinePlan } from "./machine.ts";
-import type { PartNames, Queue } from "./part.ts";
+import type { FunctionPart, PartNames, Queue } from "./part.ts";
 import type { FunctionPlan, SourcePlan } from "./plan.ts";
 import { type Called, isProgram, type Program } from "./program.ts";
 import type { Source } from "./source.ts";
@@ -44,6 +44,9 @@ export type PayloadOf<H> = Parts<H>["event"] extends {
   : never;
 /** What a handler answers its callers. */
 export type ResultOf<H> = H extends (...args: never[]) => Promise<infer Result> ? Result : never;
+
+/** A function that runs a handler of ours, as a step of a workflow. */
+export type StepFunction<Id extends HandlerId> = FunctionPart<PayloadOf<Handlers[Id]>, ResultOf<Handlers[Id]>>;
 
 /** A function: a handler, what starts it, what it may touch, what it needs. */
 export type FunctionSpec<H> = WorldOf<H> &

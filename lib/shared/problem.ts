@@ -41,6 +41,18 @@ export const unknownOptions = (
     .filter((field) => !Object.hasOwn(options, field))
     .map((field) => ({ path: `${path}.${field}`, message: "there is no such option" }));
 
+/** The problem, unless what is wanted holds. */
+export const unless = (holds: boolean, problem: Problem): readonly Problem[] => (holds ? [] : [problem]);
+
+/** What is wrong with a number that has to be whole, and within these bounds. */
+export const whole = (path: string, given: number, least: number, most: number): readonly Problem[] =>
+  unless(Number.isSafeInteger(given) && given >= least && given <= most, {
+    path,
+    message: "a whole number is wanted",
+    given,
+    allowed: most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`,
+  });
+
 /** What two have found, each thing once: where both object to the same value, in the words of the second. */
 export const together = (first: readonly Problem[], second: readonly Problem[]): readonly Problem[] => {
   const keyOf = ({ path, given }: Problem) => JSON.stringify([path, given]);

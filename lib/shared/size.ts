@@ -20,6 +20,15 @@ export function toBytes(size: Size): number {
   return Math.round(Number(amount) * BYTES[unit as Unit]);
 }
 
+/** The bytes, or something else where the size cannot be read: that is a problem, told elsewhere. */
+export function bytesOr(size: Size, otherwise: number): number {
+  try {
+    return toBytes(size);
+  } catch {
+    return otherwise;
+  }
+}
+
 /** The megabytes in a size. */
 export const toMegabytes = (size: Size): number => toBytes(size) / BYTES.MB;
 

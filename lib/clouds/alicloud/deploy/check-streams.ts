@@ -1,4 +1,4 @@
-import type { FunctionPlan, KafkaPlan, MonitorPlan, PartPlan, StreamPlan } from "../../../parts/plan.ts";
+import type { FunctionPlan, KafkaPlan, PartPlan, StreamPlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import type { AlicloudSettings } from "./shared.ts";
 
@@ -79,19 +79,6 @@ function checkWay({ existing }: AlicloudSettings, { name, links }: FunctionPlan,
 const isPrivate = (broker: string): boolean =>
   /\.alikafka\.aliyuncs\.com:909[24]$/.test(broker) ||
   /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.)[\d.]+(:|$)/.test(broker);
-
-/** Lag is what a function has not consumed. */
-export const checkLag = ({ name, alarms }: MonitorPlan, find: Find): readonly Problem[] =>
-  alarms
-    .filter(({ metric, part }) => metric === "lag" && !isConsumer(find(part)))
-    .map(({ part }) => ({
-      path: `${name}.alarms`,
-      message: "lag is of a function that is started by a stream",
-      given: part,
-    }));
-
-const isConsumer = (plan: PartPlan | undefined): boolean =>
-  plan?.kind === "function" && plan.sources.some(({ type }) => type === "stream.consumed");
 
 /** What the address of a link to a stream takes at most, with the JSON around it. */
 export const streamBytes = ({ kafka }: { readonly kafka?: KafkaPlan }): number =>

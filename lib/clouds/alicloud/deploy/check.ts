@@ -1,10 +1,11 @@
 import { DEFAULT_TOOLS, toolSource } from "../../../bundle/tool.ts";
+import { checkLag } from "../../../parts/check.ts";
 import type { Part } from "../../../parts/part.ts";
 import type { FunctionPlan, MonitorPlan, PartPlan, WorkflowPlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { formatBytes } from "../../../shared/size.ts";
 import { stepsOf } from "../../../shared/workflow/definition.ts";
-import { checkLag, checkStream, checkStreamsOf, streamBytes } from "./check-streams.ts";
+import { checkStream, checkStreamsOf, streamBytes } from "./check-streams.ts";
 import { checkTriggers } from "./check-triggers.ts";
 import { checkFlow } from "./flow-check.ts";
 import { chunkDefinitions, type FlowWorld, flowDefinition } from "./flow-definition.ts";

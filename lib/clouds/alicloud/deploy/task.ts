@@ -1,8 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
+import { functionBeside, scheduleBeside, scopeBeside } from "../../../parts/beside.ts";
 import type { Scope } from "../../../parts/cloud.ts";
-import { DEFAULTS } from "../../../parts/defaults.ts";
 import type { Built } from "../../../parts/part.ts";
-import type { FunctionPlan, SchedulePlan, TaskPlan } from "../../../parts/plan.ts";
+import type { TaskPlan } from "../../../parts/plan.ts";
 import { taskDefinition } from "../../../parts/task.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
 import { runtimeFile } from "./code.ts";
@@ -63,46 +63,13 @@ function addressFields(site: Site, scope: Scope, plan: TaskPlan) {
 }
 
 function keeperOf(site: Site, scope: Scope, plan: TaskPlan, address: pulumi.Output<LinkAddress>): Built {
-  const name = `${plan.name}-keep`;
-  const keeper: FunctionPlan = {
-    kind: "function",
-    name,
-    stem: `${plan.stem}-keep`,
-    construct: plan.construct,
-    cloud: plan.cloud,
+  const schedule = scheduleBeside(plan, "keep", KEEPER_SECONDS);
+  const keeper = functionBeside(plan, "keep", {
     handler: { id: "tasks/keep" },
-    code: {},
-    links: {},
-    settings: {},
-    sources: [{ type: "schedule.fired", schedule: name }],
+    sources: [{ type: "schedule.fired", schedule: schedule.name }],
     timeout: 2 * KEEPER_SECONDS,
-    memory: DEFAULTS.functionMemory,
-    disk: DEFAULTS.functionDisk,
-    cpu: DEFAULTS.functionCpu,
-    attempts: DEFAULTS.attempts,
-    backoff: DEFAULTS.backoff,
-    tools: [],
-    install: [],
-    environment: {},
-  };
-  const schedule: SchedulePlan = {
-    kind: "schedule",
-    name,
-    stem: keeper.stem,
-    construct: plan.construct,
-    cloud: plan.cloud,
-    timing: { every: KEEPER_SECONDS },
-    enabled: true,
-  };
-  const inside: Scope = {
-    ...scope,
-    name,
-    physicalName: (rule, part, suffix) =>
-      part === undefined || part === name
-        ? scope.physicalName(rule, plan.name, suffix ? `keep-${suffix}` : "keep")
-        : scope.physicalName(rule, part, suffix),
-    plan: (other) => (other === name ? schedule : scope.plan(other)),
-  };
+  });
+  const inside = scopeBeside(scope, plan, "keep", schedule);
   return functionOf(site, inside, keeper, {
     name: keeperName(scope, plan),
     links: { tasks: { port: runtimeFile("keeper"), address } },

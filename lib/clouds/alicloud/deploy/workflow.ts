@@ -1,9 +1,9 @@
 import * as alicloud from "@pulumi/alicloud";
 import * as pulumi from "@pulumi/pulumi";
+import { functionBeside, scheduleBeside, scopeBeside } from "../../../parts/beside.ts";
 import type { Scope } from "../../../parts/cloud.ts";
-import { DEFAULTS } from "../../../parts/defaults.ts";
 import type { Built } from "../../../parts/part.ts";
-import type { FunctionPlan, PartPlan, SchedulePlan, TaskPlan, WorkflowPlan } from "../../../parts/plan.ts";
+import type { FunctionPlan, TaskPlan, WorkflowPlan } from "../../../parts/plan.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
 import type { NameRule } from "../../../shared/name.ts";
 import { stepsOf } from "../../../shared/workflow/definition.ts";
@@ -277,36 +277,13 @@ function helperFunction(
     grants,
   }: HelperParts & { readonly id: string; readonly handler: string; readonly name: string },
 ): Built {
-  const name = `${workflow.name}-${id}`;
-  const base = { name, stem: `${workflow.stem}-${id}`, construct: workflow.construct, cloud: workflow.cloud };
-  const schedule: SchedulePlan = { ...base, kind: "schedule", timing: { every: KEEPER_SECONDS }, enabled: true };
-  const plan: FunctionPlan = {
-    ...base,
-    kind: "function",
+  const schedule = scheduleBeside(workflow, id, KEEPER_SECONDS);
+  const plan = functionBeside(workflow, id, {
     handler: { id: handler },
-    code: {},
-    links: {},
-    settings: {},
-    sources: id === "keep" ? [{ type: "schedule.fired", schedule: name }] : [],
+    sources: id === "keep" ? [{ type: "schedule.fired", schedule: schedule.name }] : [],
     timeout: HELPER_SECONDS,
-    memory: DEFAULTS.functionMemory,
-    disk: DEFAULTS.functionDisk,
-    cpu: DEFAULTS.functionCpu,
-    attempts: DEFAULTS.attempts,
-    backoff: DEFAULTS.backoff,
-    tools: [],
-    install: [],
-    environment: {},
-  };
-  const inside: Scope = {
-    ...scope,
-    name,
-    physicalName: (rule, part, suffix) =>
-      part === undefined || part === name
-        ? scope.physicalName(rule, workflow.name, suffix ? `${id}-${suffix}` : id)
-        : scope.physicalName(rule, part, suffix),
-    plan: (other): PartPlan => (other === name ? schedule : scope.plan(other)),
-  };
+  });
+  const inside = scopeBeside(scope, workflow, id, schedule);
   return functionOf(site, inside, plan, { name: physical, links, grants, sources: plan.sources });
 }
 

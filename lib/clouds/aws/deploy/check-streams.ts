@@ -1,4 +1,4 @@
-import type { FunctionPlan, KafkaPlan, MonitorPlan, PartPlan, StreamPlan } from "../../../parts/plan.ts";
+import type { FunctionPlan, KafkaPlan, PartPlan, StreamPlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import type { AwsSettings } from "./shared.ts";
 import { CLUSTER_ARN } from "./stream.ts";
@@ -141,18 +141,6 @@ function checkWay({ existing }: AwsSettings, { name, links }: FunctionPlan, find
 const isPrivate = (broker: string): boolean =>
   (/\.kafka(-serverless)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?(:|$)/.test(broker) && !/^[^.]+-public\./.test(broker)) ||
   /^(10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.)[\d.]+(:|$)/.test(broker);
-
-/** Lag is what a function has not consumed. */
-export const checkLag = ({ name, alarms }: MonitorPlan, find: Find): readonly Problem[] =>
-  alarms
-    .filter(({ metric, part }) => metric === "lag" && !isConsumer(find(part)))
-    .map(({ part }) => ({
-      path: `${name}.alarms`,
-      message: "lag is of a function that is started by a stream",
-      given: part,
-    }));
-
-const isConsumer = (plan: PartPlan | undefined): boolean => plan?.kind === "function" && streamsOf(plan).length > 0;
 
 /** https://docs.aws.amazon.com/lambda/latest/api/API_ProvisionedPollerConfig.html */
 const POLLERS = { min: 200, max: 2000 } as const;

@@ -1,9 +1,10 @@
 import { DEFAULT_TOOLS, toolSource } from "../../../bundle/tool.ts";
+import { checkLag } from "../../../parts/check.ts";
 import type { Part } from "../../../parts/part.ts";
 import type { FunctionPlan, MonitorPlan, PartKind, PartPlan, QueuePlan, SourcePlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { formatBytes } from "../../../shared/size.ts";
-import { checkLag, checkPollers, checkStream, checkStreamsOf, streamBytes } from "./check-streams.ts";
+import { checkPollers, checkStream, checkStreamsOf, streamBytes } from "./check-streams.ts";
 import { checkWorkflow } from "./check-workflow.ts";
 import type { EndpointService } from "./network.ts";
 import type { AwsSettings } from "./shared.ts";

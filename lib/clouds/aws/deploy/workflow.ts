@@ -1,7 +1,7 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
+import { functionBeside, scopeBeside } from "../../../parts/beside.ts";
 import type { Scope } from "../../../parts/cloud.ts";
-import { DEFAULTS } from "../../../parts/defaults.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, WorkflowPlan } from "../../../parts/plan.ts";
 import { type Step, stepsOf } from "../../../shared/workflow/definition.ts";
@@ -158,37 +158,10 @@ const taskFunctionName = (scope: Scope, plan: WorkflowPlan, task: string): strin
 
 /** The function that submits runs of a task for a workflow, and looks how they went. */
 function taskFunction(site: Site, scope: Scope, plan: WorkflowPlan, task: string): Built {
-  const name = `${plan.name}-runs-${task}`;
+  const id = `runs-${task}`;
   const link = { part: task, actions: ["task.submit", "task.read", "task.control"] } as const;
-  const asking: FunctionPlan = {
-    kind: "function",
-    name,
-    stem: `${plan.stem}-runs-${task}`,
-    construct: plan.construct,
-    cloud: plan.cloud,
-    handler: { id: "flows/task" },
-    code: {},
-    links: { task: link },
-    settings: {},
-    sources: [],
-    timeout: DEFAULTS.functionTimeout,
-    memory: DEFAULTS.functionMemory,
-    disk: DEFAULTS.functionDisk,
-    cpu: DEFAULTS.functionCpu,
-    attempts: DEFAULTS.attempts,
-    backoff: DEFAULTS.backoff,
-    tools: [],
-    install: [],
-    environment: {},
-  };
-  const inside: Scope = {
-    ...scope,
-    name,
-    physicalName: (rule, part, suffix) =>
-      part === undefined || part === name
-        ? scope.physicalName(rule, plan.name, suffix ? `runs-${task}-${suffix}` : `runs-${task}`)
-        : scope.physicalName(rule, part, suffix),
-  };
+  const asking = functionBeside(plan, id, { handler: { id: "flows/task" }, links: { task: link } });
+  const inside = scopeBeside(scope, plan, id);
   const { address } = scope.link(link, (part) => runtimeFile(portOf(part)));
   return functionOf(site, inside, asking, {
     name: taskFunctionName(scope, plan, task),

@@ -1,8 +1,6 @@
-import type { FunctionPlan, MonitorPlan, PartPlan, StreamPlan } from "../../../parts/plan.ts";
+import type { FunctionPlan, StreamPlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { STRIMZI, streamsOf } from "./stream.ts";
-
-type Find = (name: string) => PartPlan | undefined;
 
 /** What is missing of a stream: the Kafka it lies in, which somebody has to run. */
 export function checkStream({ name, kafka, existing }: StreamPlan): readonly Problem[] {
@@ -43,15 +41,3 @@ export function checkStreamsOf(plan: FunctionPlan): readonly Problem[] {
       given: place.split(" ")[0],
     }));
 }
-
-/** Lag is what a function has not consumed. */
-export const checkLag = ({ name, alarms }: MonitorPlan, find: Find): readonly Problem[] =>
-  alarms
-    .filter(({ metric, part }) => metric === "lag" && !isConsumer(find(part)))
-    .map(({ part }) => ({
-      path: `${name}.alarms`,
-      message: "lag is of a function that is started by a stream",
-      given: part,
-    }));
-
-const isConsumer = (plan: PartPlan | undefined): boolean => plan?.kind === "function" && streamsOf(plan).length > 0;

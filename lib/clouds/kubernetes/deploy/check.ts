@@ -1,8 +1,9 @@
 import { DEFAULT_TOOLS, toolSource } from "../../../bundle/tool.ts";
+import { checkLag } from "../../../parts/check.ts";
 import type { Part } from "../../../parts/part.ts";
 import type { AlarmPlan, FunctionPlan, MonitorPlan, PartKind, PartPlan, VolumePlan } from "../../../parts/plan.ts";
 import type { Problem } from "../../../shared/problem.ts";
-import { checkLag, checkStream, checkStreamsOf } from "./check-streams.ts";
+import { checkStream, checkStreamsOf } from "./check-streams.ts";
 import { checkWorkflow } from "./check-workflow.ts";
 import { failureQueue } from "./monitor.ts";
 import { checkPrograms } from "./program.ts";

@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
+import { functionBeside } from "../../../parts/beside.ts";
 import type { Scope } from "../../../parts/cloud.ts";
-import { DEFAULTS } from "../../../parts/defaults.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, TaskPlan } from "../../../parts/plan.ts";
 import { taskDefinition } from "../../../parts/task.ts";
@@ -94,19 +94,4 @@ const environmentOf = (site: Site, scope: Scope, plan: TaskPlan, address: pulumi
   }));
 
 /** As a function, for its bundle's sake. */
-function keeperPlan({ name, stem, construct, cloud }: TaskPlan): FunctionPlan {
-  return {
-    kind: "function",
-    name: `${name}-keep`,
-    stem: `${stem}-keep`,
-    ...{ construct, cloud },
-    handler: { id: "tasks/keep" },
-    ...{ code: {}, links: {}, settings: {}, sources: [], tools: [], install: [], environment: {} },
-    timeout: DEFAULTS.functionTimeout,
-    memory: DEFAULTS.functionMemory,
-    disk: DEFAULTS.functionDisk,
-    cpu: DEFAULTS.functionCpu,
-    attempts: DEFAULTS.attempts,
-    backoff: DEFAULTS.backoff,
-  };
-}
+const keeperPlan = (plan: TaskPlan): FunctionPlan => functionBeside(plan, "keep", { handler: { id: "tasks/keep" } });

@@ -1,7 +1,7 @@
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
+import { functionBeside } from "../../../parts/beside.ts";
 import type { Scope } from "../../../parts/cloud.ts";
-import { DEFAULTS } from "../../../parts/defaults.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { CodePlan, FunctionPlan, LinkPlan, TaskPlan, WorkflowPlan } from "../../../parts/plan.ts";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
@@ -256,18 +256,5 @@ const keeperEnvironment = (site: Site, scope: Scope, plan: WorkflowPlan) =>
 const keeperPlan = (plan: WorkflowPlan): FunctionPlan => ownPlan(plan, "keep", { file: runtimeFile("flow-keeper") });
 
 /** What is ours, as a function, for its bundle's sake. */
-function ownPlan({ name, stem, construct, cloud }: WorkflowPlan, id: string, handler: CodePlan): FunctionPlan {
-  return {
-    kind: "function",
-    name: `${name}-${id}`,
-    stem: `${stem}-${id}`,
-    ...{ construct, cloud, handler },
-    ...{ code: {}, links: {}, settings: {}, sources: [], tools: [], install: [], environment: {} },
-    timeout: DEFAULTS.functionTimeout,
-    memory: DEFAULTS.functionMemory,
-    disk: DEFAULTS.functionDisk,
-    cpu: DEFAULTS.functionCpu,
-    attempts: DEFAULTS.attempts,
-    backoff: DEFAULTS.backoff,
-  };
-}
+const ownPlan = (plan: WorkflowPlan, id: string, handler: CodePlan): FunctionPlan =>
+  functionBeside(plan, id, { handler });
