@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { FlakyTests, RETRY } from "./test/flaky.ts";
 import { longestFirst } from "./test/longest-first.ts";
 import { SkippedTests } from "./test/skipped.ts";
 
@@ -10,6 +11,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     expect: { poll: { timeout: 20_000 } },
+    retry: RETRY,
     pool: "forks",
     maxWorkers: 2, // they compute for nine tenths of their time: a third one on two cores only makes the others wait
     sequence: {
@@ -35,6 +37,6 @@ export default defineConfig({
         "test/clouds/kubernetes/deploy.test.ts",
       ]),
     },
-    reporters: ["default", new SkippedTests()],
+    reporters: ["default", new SkippedTests(), new FlakyTests()],
   },
 });

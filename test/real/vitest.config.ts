@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { FlakyTests, RETRY } from "../flaky.ts";
 import { longestFirst } from "../longest-first.ts";
 import { SkippedTests } from "../skipped.ts";
 
@@ -9,6 +10,7 @@ export default defineConfig({
     testTimeout: 300_000,
     hookTimeout: 300_000,
     expect: { poll: { timeout: 20_000 } },
+    retry: RETRY,
     pool: "forks",
     maxWorkers: 3, // they wait for four tenths of their time: for servers, leases, the engine
     sequence: {
@@ -29,6 +31,6 @@ export default defineConfig({
         "test/real/videos.test.ts",
       ]),
     },
-    reporters: ["default", new SkippedTests()],
+    reporters: ["default", new SkippedTests(), new FlakyTests()],
   },
 });

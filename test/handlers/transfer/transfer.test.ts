@@ -145,6 +145,7 @@ describe("what is in the target", () => {
       await pause();
       await to.put("a", "newer");
       await to.put("s", "newer");
+      await pause(); // what comes after the plan and has the source's size counts as an earlier attempt's copy
       expect(await transfer({ prefix: "" })).toMatchObject(expected);
     }
   });
