@@ -16,6 +16,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   sliced: () => import("./sliced.ts"),
   speedup: () => import("./speedup.ts"),
   tasks: () => import("./tasks.ts"),
+  workflows: () => import("./workflows.ts"),
   dev: () => import("./dev.ts"),
   bundles: () => import("./bundles.ts"),
   synthesis: () => import("./synthesis.ts"),
