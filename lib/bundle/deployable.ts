@@ -4,6 +4,9 @@ import { type Archive, archive } from "./archive.ts";
 import { type BundleArgs, bundle } from "./bundle.ts";
 import { type InstallTarget, installedFiles } from "./installed.ts";
 
+/** Where bundles and archives are kept between deployments; relative paths to it are the same on every machine. */
+export const bundleFolder = (): string => join(process.cwd(), ".millrace", "deploy");
+
 /** What goes into one deployed function's code. */
 export interface DeployableArgs extends BundleArgs {
   /** The machine of the platform, for packages that cannot be bundled. */

@@ -17,7 +17,8 @@ import { volume } from "./deploy/volume.ts";
 import { workflow } from "./deploy/workflow.ts";
 import { support } from "./support.ts";
 
-export type { AlicloudSettings, Existing, Transform } from "./deploy/shared.ts";
+export type { Transform } from "../../parts/site.ts";
+export type { AlicloudSettings, Existing } from "./deploy/shared.ts";
 
 /**
  * Alibaba Cloud: Function Compute and the services around it, in one region of one account.

@@ -17,8 +17,9 @@ import { volume } from "./deploy/volume.ts";
 import { workflow } from "./deploy/workflow.ts";
 import { support } from "./support.ts";
 
+export type { Transform } from "../../parts/site.ts";
 export type { EndpointService, ExistingNetwork } from "./deploy/network.ts";
-export type { AwsSettings, Existing, Transform } from "./deploy/shared.ts";
+export type { AwsSettings, Existing } from "./deploy/shared.ts";
 
 /**
  * AWS: Lambda, Step Functions and the services around them, in one region of one account.

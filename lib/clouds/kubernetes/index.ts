@@ -17,9 +17,10 @@ import { volume } from "./deploy/volume.ts";
 import { workflow } from "./deploy/workflow.ts";
 import { support } from "./support.ts";
 
+export type { Transform } from "../../parts/site.ts";
 export type { NetworkSettings, Way } from "./deploy/network.ts";
 export { LOG_READER_RULES } from "./deploy/rbac.ts";
-export type { Existing, KubernetesSettings, NatsSettings, StoreSettings, Transform } from "./deploy/shared.ts";
+export type { Existing, KubernetesSettings, NatsSettings, StoreSettings } from "./deploy/shared.ts";
 
 /**
  * Kubernetes, in one namespace of one cluster, with NATS for what is sent and remembered, an S3-compatible store for

@@ -3,7 +3,8 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { BucketPlan } from "../../../parts/plan.ts";
-import { abortUploads, BUCKET_NAME, dataOptions, type Site } from "./shared.ts";
+import { dataOptions } from "../../../parts/site.ts";
+import { abortUploads, BUCKET_NAME, type Site } from "./shared.ts";
 
 /**
  * A bucket of Object Storage Service: private, which is what a bucket without an ACL of its own is.

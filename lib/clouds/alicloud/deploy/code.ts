@@ -1,8 +1,7 @@
 import { fileURLToPath } from "node:url";
 import type { Archive } from "../../../bundle/archive.ts";
-import { deployable } from "../../../bundle/deployable.ts";
+import { bundleFolder, deployable } from "../../../bundle/deployable.ts";
 import type { FunctionPlan, PartKind } from "../../../parts/plan.ts";
-import { bundleFolder } from "./shared.ts";
 
 /** The function's code with the ports of what it is linked to. https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/nodejs */
 export const codeOf = (plan: FunctionPlan, ports: Readonly<Record<string, string>>): Promise<Archive> =>

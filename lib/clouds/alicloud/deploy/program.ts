@@ -1,5 +1,6 @@
 import * as alicloud from "@pulumi/alicloud";
 import * as pulumi from "@pulumi/pulumi";
+import { bundleFolder } from "../../../bundle/deployable.ts";
 import { type PythonLimit, pythonArchive } from "../../../bundle/python.ts";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
@@ -7,7 +8,7 @@ import type { FunctionPlan, ImagePlan, ProgramPlan } from "../../../parts/plan.t
 import { PYTHON_HANDLER } from "../../../shared/program/python.ts";
 import { concurrency } from "./function.ts";
 import { FUNCTION_NAME, logGrant, role } from "./permissions.ts";
-import { bundleFolder, type Site } from "./shared.ts";
+import type { Site } from "./shared.ts";
 
 const MB = 2 ** 20;
 

@@ -1,19 +1,11 @@
-import { join, relative } from "node:path";
+import { relative } from "node:path";
 import * as alicloud from "@pulumi/alicloud";
 import * as pulumi from "@pulumi/pulumi";
 import type { Archive } from "../../../bundle/archive.ts";
 import type { ToolSource } from "../../../bundle/tool.ts";
-import type { Scope } from "../../../parts/cloud.ts";
-import { type NameRule, physicalName } from "../../../shared/name.ts";
+import { BaseSite, type Transform } from "../../../parts/site.ts";
+import type { NameRule } from "../../../shared/name.ts";
 import { LOG_DIVIDERS } from "../env.ts";
-
-/** Changes the arguments or options of a raw resource just before it is made; nothing answered: as they are. */
-export type Transform = (
-  type: string,
-  name: string,
-  args: Readonly<Record<string, unknown>>,
-  options: pulumi.CustomResourceOptions,
-) => { readonly args?: Readonly<Record<string, unknown>>; readonly options?: pulumi.CustomResourceOptions } | undefined;
 
 /** What a user has already, and what is then not made. Nothing of it is changed. */
 export interface Existing {
@@ -53,33 +45,14 @@ export interface AlicloudSettings {
   readonly transform?: Transform;
 }
 
-/** A resource class of the provider; it knows its own type. */
-type ResourceClass<Args, Made> = (new (
-  name: string,
-  args: Args,
-  options?: pulumi.CustomResourceOptions,
-) => Made) & {
-  readonly __pulumiType?: string;
-};
-
 /** One account and region: how its resources are made, and what all of them share, each made when first asked for. */
-export class Site {
-  readonly settings: AlicloudSettings;
-  readonly #cloud: () => pulumi.ComponentResource;
-  readonly #made = new Map<string, unknown>();
-
-  /** @param cloud the parent of what is shared; asked for once it is there */
-  constructor(settings: AlicloudSettings, cloud: () => pulumi.ComponentResource) {
-    this.settings = settings;
-    this.#cloud = cloud;
-  }
-
+export class Site extends BaseSite<AlicloudSettings> {
   get region(): string {
     return this.settings.region;
   }
 
   get account(): pulumi.Output<string> {
-    return this.#once("account", () =>
+    return this.once("account", () =>
       this.settings.account !== undefined
         ? pulumi.output(this.settings.account)
         : alicloud.getAccountOutput({ provider: this.provider }).id,
@@ -89,8 +62,12 @@ export class Site {
   get provider(): alicloud.Provider {
     return (
       this.settings.provider ??
-      this.#once("provider", () => new alicloud.Provider(this.name, { region: this.region }, { parent: this.#cloud() }))
+      this.once("provider", () => new alicloud.Provider(this.name, { region: this.region }, this.shared))
     );
+  }
+
+  protected providerOf(): alicloud.Provider {
+    return this.provider;
   }
 
   /** The logical names of what is shared begin so. */
@@ -103,52 +80,18 @@ export class Site {
     return pulumi.interpolate`acs:${service}:${this.region}:${this.account}:${resource}`;
   }
 
-  /** Makes a raw resource: with the region's provider, and as the user's transform has it. */
-  make<Args extends object, Made extends pulumi.Resource>(
-    type: ResourceClass<Args, Made>,
-    name: string,
-    args: Args,
-    options: pulumi.CustomResourceOptions,
-  ): Made {
-    const all = { provider: this.provider, ...options };
-    const changed = this.settings.transform?.(
-      type.__pulumiType ?? "",
-      name,
-      { ...args } as Readonly<Record<string, unknown>>,
-      all,
-    );
-    return new type(name, { ...args, ...changed?.args } as Args, { ...all, ...changed?.options });
-  }
-
-  /** Options of a shared resource. */
-  get shared(): pulumi.CustomResourceOptions {
-    return { parent: this.#cloud() };
-  }
-
-  /** A physical name of something shared. */
-  physicalName(stem: string, rule: NameRule): string {
-    const account = this.settings.account ?? this.name;
-    return physicalName(stem, { account, project: pulumi.getProject(), stack: pulumi.getStack() }, rule);
-  }
-
   /**
-   * A name that other accounts have theirs beside: hashed with this one's number, asked for or not.
+   * A name that other accounts have theirs beside.
    *
    * @param stem of what each region has: with the region in it
    */
   worldName(stem: string, rule: NameRule): pulumi.Output<string> {
-    const owner = { project: pulumi.getProject(), stack: pulumi.getStack() };
-    return this.account.apply((account) => physicalName(stem, { account, ...owner }, rule));
-  }
-
-  /** What every resource is tagged with. */
-  tags(part: string): Record<string, string> {
-    return { "millrace:project": pulumi.getProject(), "millrace:stack": pulumi.getStack(), "millrace:part": part };
+    return this.nameIn(this.account, stem, rule);
   }
 
   /** The bucket for code, layers and large payloads of tasks. */
   get artifacts(): pulumi.Output<string> {
-    return this.#once("artifacts", () => {
+    return this.once("artifacts", () => {
       const { artifacts } = this.settings.existing ?? {};
       if (artifacts !== undefined) return pulumi.output(artifacts);
       const bucket = this.make(
@@ -186,7 +129,7 @@ export class Site {
 
   /** Where functions log. */
   get logs(): { readonly project: pulumi.Output<string>; readonly store: pulumi.Output<string> } {
-    return this.#once("logs", () => {
+    return this.once("logs", () => {
       const { logs } = this.settings.existing ?? {};
       if (logs) return { project: pulumi.output(logs.project), store: pulumi.output(logs.store) };
       const project = this.make(
@@ -228,7 +171,7 @@ export class Site {
 
   /** The Tablestore instance, by its name. */
   get tables(): pulumi.Output<string> {
-    return this.#once("tables", () => {
+    return this.once("tables", () => {
       const { tables } = this.settings.existing ?? {};
       if (tables !== undefined) return pulumi.output(tables);
       const instance = this.make(
@@ -244,7 +187,7 @@ export class Site {
 
   /** The table of all tasks' runs. */
   get taskTable(): pulumi.Output<string> {
-    return this.#once("task table", () => {
+    return this.once("task table", () => {
       const name = this.physicalName(`${this.name}-tasks`, TABLE_NAME).replaceAll("-", "_");
       return this.make(alicloud.ots.Table, `${this.name}-tasks`, tableArgs(this.tables, name), {
         ...this.shared,
@@ -255,7 +198,7 @@ export class Site {
 
   /** The layer with a tool in `bin/`, by its ARN. */
   layer(tool: string, archive: () => Promise<Archive>): pulumi.Output<string> {
-    return this.#once(`layer ${tool}`, () => {
+    return this.once(`layer ${tool}`, () => {
       const existing = this.settings.existing?.layers?.[tool];
       if (existing !== undefined) return pulumi.output(existing);
       const object = this.upload(archive(), "layers", `${this.name}-layer-${tool}-code`, this.shared);
@@ -274,7 +217,7 @@ export class Site {
 
   /** The network of functions that mount a volume; a volume needs one. */
   get network() {
-    return this.#once("network", () => {
+    return this.once("network", () => {
       const { network } = this.settings.existing ?? {};
       if (network) return { ...network, cidr: undefined };
       const vpc = this.make(
@@ -317,21 +260,9 @@ export class Site {
 
   /** The network's mount target of a volume that nobody writes through; made when first asked for. */
   readOnlyMount(volume: string, make: () => pulumi.Output<string>): pulumi.Output<string> {
-    return this.#once(`read-only mount of ${volume}`, make);
-  }
-
-  #once<Value>(name: string, make: () => Value): Value {
-    if (!this.#made.has(name)) this.#made.set(name, make());
-    return this.#made.get(name) as Value;
+    return this.once(`read-only mount of ${volume}`, make);
   }
 }
-
-/** Where bundles and archives are kept between deployments; relative paths to it are the same on every machine. */
-export const bundleFolder = (): string => join(process.cwd(), ".millrace", "deploy");
-
-/** Options of a resource of a part: its data is kept when the stack is destroyed, unless that is allowed. */
-export const dataOptions = (scope: Scope, removable: boolean): pulumi.CustomResourceOptions =>
-  removable ? scope.options : { ...scope.options, retainOnDelete: true };
 
 /** Parts of uploads that never came to their end cost as objects do. */
 export const abortUploads = () => ({

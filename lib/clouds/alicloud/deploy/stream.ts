@@ -4,8 +4,9 @@ import type { Scope } from "../../../parts/cloud.ts";
 import { DEFAULTS } from "../../../parts/defaults.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { LinkPlan, SourcePlan, StreamPlan } from "../../../parts/plan.ts";
+import { dataOptions } from "../../../parts/site.ts";
 import type { NameRule } from "../../../shared/name.ts";
-import { dataOptions, type Site } from "./shared.ts";
+import type { Site } from "./shared.ts";
 
 /** https://www.alibabacloud.com/help/en/apsaramq-for-kafka/api-createtopic */
 const TOPIC_NAME: NameRule = { max: 64, allowed: /[A-Za-z0-9_-]/ };

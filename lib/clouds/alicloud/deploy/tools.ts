@@ -1,6 +1,7 @@
 import type * as pulumi from "@pulumi/pulumi";
+import { bundleFolder } from "../../../bundle/deployable.ts";
 import { toolArchive, toolSource } from "../../../bundle/tool.ts";
-import { bundleFolder, type Site } from "./shared.ts";
+import type { Site } from "./shared.ts";
 
 /** Layers are unpacked here. https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/create-a-custom-layer-1 */
 const LAYER_FOLDER = "/opt/bin";

@@ -3,8 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { VolumePlan } from "../../../parts/plan.ts";
+import { dataOptions } from "../../../parts/site.ts";
 import type { NameRule } from "../../../shared/name.ts";
-import { dataOptions, type Site } from "./shared.ts";
+import type { Site } from "./shared.ts";
 
 /** https://www.alibabacloud.com/help/en/nas/developer-reference/api-nas-2017-06-26-createaccessgroup */
 const GROUP_NAME: NameRule = { max: 64, allowed: /[A-Za-z0-9-]/ };

@@ -2,8 +2,9 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { BucketPlan } from "../../../parts/plan.ts";
+import { dataOptions } from "../../../parts/site.ts";
 import { privateBucket } from "./private-bucket.ts";
-import { dataOptions, type Site } from "./shared.ts";
+import type { Site } from "./shared.ts";
 
 /**
  * A bucket of S3: private and encrypted.

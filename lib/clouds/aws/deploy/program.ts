@@ -1,5 +1,6 @@
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
+import { bundleFolder } from "../../../bundle/deployable.ts";
 import { pythonArchive } from "../../../bundle/python.ts";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
@@ -7,7 +8,7 @@ import type { FunctionPlan, ImagePlan, ProgramPlan, PythonPlan } from "../../../
 import { PYTHON_HANDLER } from "../../../shared/program/python.ts";
 import { memoryOf } from "./function.ts";
 import { FUNCTION_NAME, logGrant, role } from "./permissions.ts";
-import { bundleFolder, type Site } from "./shared.ts";
+import type { Site } from "./shared.ts";
 
 const MB = 2 ** 20;
 

@@ -1,20 +1,12 @@
-import { join, relative } from "node:path";
+import { relative } from "node:path";
 import * as aws from "@pulumi/aws";
 import * as pulumi from "@pulumi/pulumi";
 import type { Archive } from "../../../bundle/archive.ts";
 import type { ToolSource } from "../../../bundle/tool.ts";
-import type { Scope } from "../../../parts/cloud.ts";
-import { type NameRule, physicalName } from "../../../shared/name.ts";
+import { BaseSite, type Transform } from "../../../parts/site.ts";
+import type { NameRule } from "../../../shared/name.ts";
 import { type EndpointService, type ExistingNetwork, Network } from "./network.ts";
 import { privateBucket } from "./private-bucket.ts";
-
-/** Changes the arguments or options of a raw resource just before it is made; nothing answered: as they are. */
-export type Transform = (
-  type: string,
-  name: string,
-  args: Readonly<Record<string, unknown>>,
-  options: pulumi.CustomResourceOptions,
-) => { readonly args?: Readonly<Record<string, unknown>>; readonly options?: pulumi.CustomResourceOptions } | undefined;
 
 /** What a user has already, and what is then not made. Nothing of it is changed. */
 export interface Existing {
@@ -79,15 +71,6 @@ export interface AwsSettings {
   readonly transform?: Transform;
 }
 
-/** A resource class of the provider; it knows its own type. */
-type ResourceClass<Args, Made> = (new (
-  name: string,
-  args: Args,
-  options?: pulumi.CustomResourceOptions,
-) => Made) & {
-  readonly __pulumiType?: string;
-};
-
 /** What functions and containers mount. */
 export interface MountedVolume {
   /** `fs-…`. */
@@ -110,18 +93,9 @@ export const partitionOf = (region: string) =>
   PARTITIONS.find(({ regions }) => region.startsWith(regions)) ?? { partition: "aws", domain: "amazonaws.com" };
 
 /** One account and region: how its resources are made, and what all of them share, each made when first asked for. */
-export class Site {
-  readonly settings: AwsSettings;
+export class Site extends BaseSite<AwsSettings> {
   /** By the part's name, once it is built. */
   readonly volumes = new Map<string, MountedVolume>();
-  readonly #cloud: () => pulumi.ComponentResource;
-  readonly #made = new Map<string, unknown>();
-
-  /** @param cloud the parent of what is shared; asked for once it is there */
-  constructor(settings: AwsSettings, cloud: () => pulumi.ComponentResource) {
-    this.settings = settings;
-    this.#cloud = cloud;
-  }
 
   get region(): string {
     return this.settings.region;
@@ -154,10 +128,14 @@ export class Site {
           new aws.Provider(
             this.name,
             { region: this.region as aws.Region, ...(account !== undefined && { allowedAccountIds: [account] }) },
-            { parent: this.#cloud() },
+            this.shared,
           ),
       )
     );
+  }
+
+  protected providerOf(): aws.Provider {
+    return this.provider;
   }
 
   /** The logical names of what is shared begin so. */
@@ -178,43 +156,9 @@ export class Site {
     };
   }
 
-  /** Makes a raw resource: with the region's provider, and as the user's transform has it. */
-  make<Args extends object, Made extends pulumi.Resource>(
-    type: ResourceClass<Args, Made>,
-    name: string,
-    args: Args,
-    options: pulumi.CustomResourceOptions,
-  ): Made {
-    const all = { provider: this.provider, ...options };
-    const changed = this.settings.transform?.(
-      type.__pulumiType ?? "",
-      name,
-      { ...args } as Readonly<Record<string, unknown>>,
-      all,
-    );
-    return new type(name, { ...args, ...changed?.args } as Args, { ...all, ...changed?.options });
-  }
-
-  /** Options of a shared resource. */
-  get shared(): pulumi.CustomResourceOptions {
-    return { parent: this.#cloud() };
-  }
-
-  /** A physical name of something shared. */
-  physicalName(stem: string, rule: NameRule): string {
-    const account = this.settings.account ?? this.name;
-    return physicalName(stem, { account, project: pulumi.getProject(), stack: pulumi.getStack() }, rule);
-  }
-
-  /** A bucket's: other accounts have their names beside it, so that it is hashed with this one's number, asked for or not. */
+  /** A bucket's: other accounts have their names beside it. */
   bucketName(stem: string): pulumi.Output<string> {
-    const owner = { project: pulumi.getProject(), stack: pulumi.getStack() };
-    return this.account.apply((account) => physicalName(stem, { account, ...owner }, BUCKET_NAME));
-  }
-
-  /** What every resource is tagged with. */
-  tags(part: string): Record<string, string> {
-    return { "millrace:project": pulumi.getProject(), "millrace:stack": pulumi.getStack(), "millrace:part": part };
+    return this.nameIn(this.account, stem, BUCKET_NAME);
   }
 
   /** The bucket for code, layers and large payloads of tasks. */
@@ -313,23 +257,10 @@ export class Site {
   get network(): Network {
     return this.once("network", () => new Network(this));
   }
-
-  /** What is made once, and then the same. */
-  once<Value>(name: string, make: () => Value): Value {
-    if (!this.#made.has(name)) this.#made.set(name, make());
-    return this.#made.get(name) as Value;
-  }
 }
 
 /** What functions run on. https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html */
 export const RUNTIME = "nodejs24.x";
-
-/** Where bundles and archives are kept between deployments; relative paths to it are the same on every machine. */
-export const bundleFolder = (): string => join(process.cwd(), ".millrace", "deploy");
-
-/** Options of a resource of a part: its data is kept when the stack is destroyed, unless that is allowed. */
-export const dataOptions = (scope: Scope, removable: boolean): pulumi.CustomResourceOptions =>
-  removable ? scope.options : { ...scope.options, retainOnDelete: true };
 
 /** A table of rows by partition and sort key, encrypted as all of them are. Rows that have expired are not read; the service removes them in its own time. */
 export const tableArgs = (name: string) => ({

@@ -3,9 +3,10 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { KafkaPlan, SourcePlan, StreamPlan } from "../../../parts/plan.ts";
+import { dataOptions } from "../../../parts/site.ts";
 import type { NameRule } from "../../../shared/name.ts";
 import { type Grant, unscoped } from "./permissions.ts";
-import { dataOptions, type Site } from "./shared.ts";
+import type { Site } from "./shared.ts";
 
 /** Kafka's own. https://docs.aws.amazon.com/msk/latest/developerguide/msk-create-topic.html */
 const TOPIC_NAME: NameRule = { max: 249, allowed: /[A-Za-z0-9_-]/ };

@@ -3,7 +3,8 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { TablePlan } from "../../../parts/plan.ts";
-import { dataOptions, type Site, TABLE_NAME, tableArgs } from "./shared.ts";
+import { dataOptions } from "../../../parts/site.ts";
+import { type Site, TABLE_NAME, tableArgs } from "./shared.ts";
 
 /**
  * A table of DynamoDB, paid by the request.

@@ -1,8 +1,9 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { Archive } from "../../../bundle/archive.ts";
+import { bundleFolder } from "../../../bundle/deployable.ts";
 import { toolArchive, toolSource } from "../../../bundle/tool.ts";
 import { formatBytes } from "../../../shared/size.ts";
-import { bundleFolder, type Site } from "./shared.ts";
+import type { Site } from "./shared.ts";
 
 /** Layers are unpacked here. https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html */
 const LAYER_FOLDER = "/opt/bin";

@@ -3,8 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { VolumePlan } from "../../../parts/plan.ts";
+import { dataOptions } from "../../../parts/site.ts";
 import type { NameRule } from "../../../shared/name.ts";
-import { dataOptions, type MountedVolume, type Site } from "./shared.ts";
+import type { MountedVolume, Site } from "./shared.ts";
 
 /** https://docs.aws.amazon.com/efs/latest/ug/API_CreateFileSystem.html */
 const TOKEN: NameRule = { max: 64, allowed: /[A-Za-z0-9-]/ };

@@ -3,8 +3,9 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { BucketPlan } from "../../../parts/plan.ts";
+import { dataOptions } from "../../../parts/site.ts";
 import { BUCKET_NAME } from "./names.ts";
-import { dataOptions, type Site } from "./shared.ts";
+import type { Site } from "./shared.ts";
 
 /**
  * A bucket of the store: private, as long as nobody gives it another policy.

@@ -1,8 +1,7 @@
 import { fileURLToPath } from "node:url";
 import type { Archive } from "../../../bundle/archive.ts";
-import { deployable } from "../../../bundle/deployable.ts";
+import { bundleFolder, deployable } from "../../../bundle/deployable.ts";
 import type { FunctionPlan, PartKind } from "../../../parts/plan.ts";
-import { bundleFolder } from "./shared.ts";
 
 const MACHINE = { os: "linux", cpu: "x64", libc: "glibc" } as const;
 

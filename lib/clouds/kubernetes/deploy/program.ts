@@ -1,5 +1,6 @@
 import type * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
+import { bundleFolder } from "../../../bundle/deployable.ts";
 import { pythonArchive } from "../../../bundle/python.ts";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
@@ -10,7 +11,7 @@ import type { Problem } from "../../../shared/problem.ts";
 import { PYTHON_FOLDER, PYTHON_LIBRARIES, PYTHON_SERVER } from "../../../shared/program/python.ts";
 import { HEALTH_PORT } from "./network.ts";
 import { appPath, type Sidecar } from "./pod.ts";
-import { bundleFolder, type Site } from "./shared.ts";
+import type { Site } from "./shared.ts";
 
 type Find = (name: string) => PartPlan | undefined;
 

@@ -1,25 +1,17 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { relative } from "node:path";
 import * as aws from "@pulumi/aws";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import type { Archive } from "../../../bundle/archive.ts";
 import { bootstrapScript } from "../../../bundle/bootstrap.ts";
 import type { ToolSource } from "../../../bundle/tool.ts";
-import type { Scope } from "../../../parts/cloud.ts";
-import { type NameRule, physicalName, shortHash } from "../../../shared/name.ts";
+import { BaseSite, type Transform } from "../../../parts/site.ts";
+import { shortHash } from "../../../shared/name.ts";
 import type { Size } from "../../../shared/size.ts";
 import { BUCKET_NAME, labelValue, NATS_NAME, OBJECT_NAME } from "./names.ts";
 import { isolate, type NetworkSettings } from "./network.ts";
-
-/** Changes the arguments or options of a raw resource just before it is made; nothing answered: as they are. */
-export type Transform = (
-  type: string,
-  name: string,
-  args: Readonly<Record<string, unknown>>,
-  options: pulumi.CustomResourceOptions,
-) => { readonly args?: Readonly<Record<string, unknown>>; readonly options?: pulumi.CustomResourceOptions } | undefined;
 
 /** What a user has already, and what is then not made. Nothing of it is changed. */
 export interface Existing {
@@ -111,15 +103,6 @@ export interface KubernetesSettings {
   readonly transform?: Transform;
 }
 
-/** A resource class of a provider; it knows its own type. */
-type ResourceClass<Args, Made> = (new (
-  name: string,
-  args: Args,
-  options?: pulumi.CustomResourceOptions,
-) => Made) & {
-  readonly __pulumiType?: string;
-};
-
 /** Something a pod fetches before it starts, from the artifact bucket. */
 export interface Artifact {
   readonly object: aws.s3.BucketObjectv2;
@@ -129,15 +112,11 @@ export interface Artifact {
 }
 
 /** One stack's namespace: how its resources are made, and what all of them share, each made when first asked for. */
-export class Site {
-  readonly settings: KubernetesSettings;
-  readonly #cloud: () => pulumi.ComponentResource;
-  readonly #made = new Map<string, unknown>();
+export class Site extends BaseSite<KubernetesSettings> {
+  #isIsolated = false;
 
-  /** @param cloud the parent of what is shared; asked for once it is there */
-  constructor(settings: KubernetesSettings, cloud: () => pulumi.ComponentResource) {
-    this.settings = settings;
-    this.#cloud = cloud;
+  protected providerOf(type: string): pulumi.ProviderResource {
+    return type.startsWith("aws:") ? this.storeProvider : this.provider;
   }
 
   /** The logical names of what is shared begin so. */
@@ -148,7 +127,7 @@ export class Site {
   get provider(): kubernetes.Provider {
     return (
       this.settings.provider ??
-      this.#once(
+      this.once(
         "provider",
         () =>
           new kubernetes.Provider(
@@ -163,7 +142,7 @@ export class Site {
 
   /** Speaks with the store, of which only S3 is there. */
   get storeProvider(): aws.Provider {
-    return this.#once("store provider", () => {
+    return this.once("store provider", () => {
       const { endpoint, keys } = this.settings.store;
       return new aws.Provider(
         `${this.name}-store`,
@@ -203,41 +182,14 @@ export class Site {
     return `${this.prefix}-calls`;
   }
 
-  /** Makes a raw resource: with its provider, and as the user's transform has it. */
-  make<Args extends object, Made extends pulumi.Resource>(
-    type: ResourceClass<Args, Made>,
-    name: string,
-    args: Args,
-    options: pulumi.CustomResourceOptions,
-  ): Made {
-    const token = type.__pulumiType ?? "";
-    const provider = token.startsWith("aws:") ? this.storeProvider : this.provider;
-    const { args: changed, options: all } = this.#transformed(token, name, args, { provider, ...options });
-    return new type(name, changed, all);
-  }
-
   /** Makes an object of a kind that is not Kubernetes' own. */
   custom(
     args: kubernetes.apiextensions.CustomResourceArgs,
     name: string,
     options: pulumi.CustomResourceOptions,
   ): kubernetes.apiextensions.CustomResource {
-    const token = `kubernetes:${args.apiVersion}:${args.kind}`;
-    const { args: changed, options: all } = this.#transformed(token, name, args, {
-      provider: this.provider,
-      ...options,
-    });
-    return new kubernetes.apiextensions.CustomResource(name, changed, all);
-  }
-
-  /** Options of a shared resource. */
-  get shared(): pulumi.CustomResourceOptions {
-    return { parent: this.#cloud() };
-  }
-
-  /** A physical name of something shared. */
-  physicalName(stem: string, rule: NameRule): string {
-    return physicalName(stem, { account: this.name, project: pulumi.getProject(), stack: pulumi.getStack() }, rule);
+    const changed = this.transformed(`kubernetes:${args.apiVersion}:${args.kind}`, name, args, options);
+    return new kubernetes.apiextensions.CustomResource(name, changed.args, changed.options);
   }
 
   /** What an object is called, where it is, and what it is labelled with. */
@@ -273,20 +225,15 @@ export class Site {
     return { "app.kubernetes.io/part-of": this.prefix, "app.kubernetes.io/instance": deployment };
   }
 
-  /** What buckets are tagged with. */
-  tags(part: string): Record<string, string> {
-    return { "millrace:project": pulumi.getProject(), "millrace:stack": pulumi.getStack(), "millrace:part": part };
-  }
-
   /** The stack's namespace; what is in it is cut off from all it has no business with. */
   get namespace(): pulumi.Output<string> {
-    return this.#once("namespace", () => {
-      const name = this.#namespace();
-      // Known from here on: the policies lie in it themselves.
-      this.#made.set("namespace", name);
+    const name = this.once("namespace", () => this.#namespace());
+    // The policies lie in it themselves.
+    if (!this.#isIsolated) {
+      this.#isIsolated = true;
       isolate(this);
-      return name;
-    });
+    }
+    return name;
   }
 
   #namespace(): pulumi.Output<string> {
@@ -308,7 +255,7 @@ export class Site {
 
   /** The Secret that pods have the store's keys from. */
   get storeSecret(): pulumi.Output<string> {
-    return this.#once("store secret", () => {
+    return this.once("store secret", () => {
       const { secret, keys } = this.settings.store;
       if (secret !== undefined || !keys) return pulumi.output(secret ?? "");
       const made = this.make(
@@ -330,7 +277,7 @@ export class Site {
     const { secret, keys } = this.settings.nats;
     if (secret !== undefined) return pulumi.output(secret);
     if (!keys) return undefined;
-    return this.#once("nats secret", () => {
+    return this.once("nats secret", () => {
       const made = this.make(
         kubernetes.core.v1.Secret,
         `${this.name}-nats-keys`,
@@ -347,7 +294,7 @@ export class Site {
 
   /** The script that every pod begins with; a changed one is another ConfigMap, and so another pod. */
   get bootstrap(): pulumi.Output<string> {
-    return this.#once("bootstrap", () => {
+    return this.once("bootstrap", () => {
       const script = pulumi.output(bootstrapScript());
       const stem = this.physicalName(`${this.name}-bootstrap`, { ...OBJECT_NAME, max: 50 });
       const made = this.make(
@@ -366,7 +313,7 @@ export class Site {
 
   /** The bucket for code, tools and large payloads of tasks. */
   get artifacts(): pulumi.Output<string> {
-    return this.#once("artifacts", () => {
+    return this.once("artifacts", () => {
       const { artifacts } = this.settings.existing ?? {};
       if (artifacts !== undefined) return pulumi.output(artifacts);
       const name = `${this.name}-artifacts`;
@@ -433,17 +380,17 @@ export class Site {
 
   /** A tool as an object with `bin/<tool>` in it. */
   tool(name: string, archive: () => Promise<Archive>): Artifact {
-    return this.#once(`tool ${name}`, () => this.upload(archive(), "tools", `${this.name}-tool-${name}`, this.shared));
+    return this.once(`tool ${name}`, () => this.upload(archive(), "tools", `${this.name}-tool-${name}`, this.shared));
   }
 
   /** Code that many pods run, put once. */
   errand(name: string, archive: () => Promise<Archive>): Artifact {
-    return this.#once(`errand ${name}`, () => this.upload(archive(), "code", `${this.name}-${name}-code`, this.shared));
+    return this.once(`errand ${name}`, () => this.upload(archive(), "code", `${this.name}-${name}-code`, this.shared));
   }
 
   /** Who pods are that only set things up: somebody without any right. */
   get setupAccount(): pulumi.Output<string> {
-    return this.#once("setup account", () => this.account(`${this.name}-setup`, "setup", this.shared));
+    return this.once("setup account", () => this.account(`${this.name}-setup`, "setup", this.shared));
   }
 
   /** A ServiceAccount, whose token goes into no pod by itself. */
@@ -460,29 +407,7 @@ export class Site {
       options,
     ).metadata.name;
   }
-
-  #transformed<Args extends object>(
-    token: string,
-    name: string,
-    args: Args,
-    options: pulumi.CustomResourceOptions,
-  ): { readonly args: Args; readonly options: pulumi.CustomResourceOptions } {
-    const changed = this.settings.transform?.(token, name, { ...args } as Readonly<Record<string, unknown>>, options);
-    return { args: { ...args, ...changed?.args }, options: { ...options, ...changed?.options } };
-  }
-
-  #once<Value>(name: string, make: () => Value): Value {
-    if (!this.#made.has(name)) this.#made.set(name, make());
-    return this.#made.get(name) as Value;
-  }
 }
-
-/** Where bundles and archives are kept between deployments; relative paths to it are the same on every machine. */
-export const bundleFolder = (): string => join(process.cwd(), ".millrace", "deploy");
-
-/** Options of a resource of a part: its data is kept when the stack is destroyed, unless that is allowed. */
-export const dataOptions = (scope: Scope, removable: boolean): pulumi.CustomResourceOptions =>
-  removable ? scope.options : { ...scope.options, retainOnDelete: true };
 
 /** The name of the script in its ConfigMap. */
 export const BOOTSTRAP_FILE = "bootstrap.mjs";

@@ -3,11 +3,12 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, KafkaPlan, SecretPlan, SourcePlan, StreamPlan } from "../../../parts/plan.ts";
+import { dataOptions } from "../../../parts/site.ts";
 import type { NameRule } from "../../../shared/name.ts";
 import type { StreamSource } from "../runtime/function-json.ts";
 import { OBJECT_NAME } from "./names.ts";
 import { secretKey, secretPath } from "./secret.ts";
-import { dataOptions, type Site } from "./shared.ts";
+import type { Site } from "./shared.ts";
 
 /** Kafka's own, and an object's at once. https://strimzi.io/docs/operators/latest/configuring.html#type-KafkaTopicSpec-reference */
 const TOPIC_NAME: NameRule = { max: 200, allowed: /[a-z0-9-]/, lowerCase: true };

@@ -3,9 +3,10 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { VolumePlan } from "../../../parts/plan.ts";
+import { dataOptions } from "../../../parts/site.ts";
 import { toMegabytes } from "../../../shared/size.ts";
 import { OBJECT_NAME } from "./names.ts";
-import { dataOptions, type Site } from "./shared.ts";
+import type { Site } from "./shared.ts";
 
 /**
  * A claim of a volume that many pods write to at once.
