@@ -65,6 +65,8 @@ export type FunctionSpec<H> = WorldOf<H> &
     readonly tools?: readonly string[];
     /** Packages that cannot be bundled (native ones), installed beside the bundle. @default none */
     readonly install?: readonly string[];
+    /** What its code compresses with, where it is a choice; not every cloud's Node has zstd. @default it is no choice */
+    readonly compression?: "gzip" | "zstd";
     /** Most invocations at once. @default as many as the cloud gives */
     readonly concurrency?: number;
     /** Plain environment variables; no secrets: link those. */
@@ -84,6 +86,7 @@ export interface AnyFunctionSpec extends Machine {
   readonly failures?: Queue;
   readonly tools?: readonly string[];
   readonly install?: readonly string[];
+  readonly compression?: "gzip" | "zstd";
   readonly concurrency?: number;
   readonly environment?: Readonly<Record<string, string>>;
   readonly role?: FunctionPlan["role"];
@@ -111,6 +114,7 @@ export function functionPlan(
     ...(spec.failures && { failures: spec.failures.name }),
     tools: spec.tools ?? [],
     install: spec.install ?? [],
+    ...(spec.compression && { compression: spec.compression }),
     ...(spec.concurrency !== undefined && { concurrency: spec.concurrency }),
     environment: spec.environment ?? {},
     ...(spec.role && { role: spec.role }),
@@ -130,6 +134,7 @@ const OPTIONS = {
   ...MACHINE_OPTIONS,
   tools: true,
   install: true,
+  compression: true,
   concurrency: true,
   environment: true,
   role: true,

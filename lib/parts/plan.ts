@@ -130,6 +130,8 @@ export interface FunctionPlan extends PartBase<"function"> {
   readonly tools: readonly string[];
   /** Packages that cannot be bundled, installed beside the bundle. */
   readonly install: readonly string[];
+  /** What its code compresses with, where it is a choice: Node has zstd from 22.15 on. */
+  readonly compression?: "gzip" | "zstd";
   /** Invocations at once, over all instances; absent: as many as the cloud gives. */
   readonly concurrency?: number;
   readonly environment: Readonly<Record<string, string>>;

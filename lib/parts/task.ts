@@ -153,7 +153,9 @@ const OPTIONS = {
   tools: true,
   install: true,
   environment: true,
-} satisfies Readonly<Record<Exclude<keyof AnyTaskSpec, "failures" | "role"> | "cloud" | "id" | "notify", true>>;
+} satisfies Readonly<
+  Record<Exclude<keyof AnyTaskSpec, "failures" | "role" | "compression"> | "cloud" | "id" | "notify", true>
+>;
 
 /** The platform retries nothing of a worker: attempts are the task's. */
 function workerOf(names: PartNames, spec: AnyTaskSpec, { timeout }: TaskPlan): AnyFunctionSpec {

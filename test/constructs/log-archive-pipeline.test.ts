@@ -122,14 +122,26 @@ test("all that is wrong is told at once", () => {
         "logs.files: a whole number is wanted (given 0; allowed: 1 to 100)",
         "logs.batch: a whole number is wanted (given 20000; allowed: 1 to 10000)",
         "logs.lag: a whole number is wanted (given -1; allowed: 0 or more)",
-        "logs.compression.codec: there is no such codec (given "lz4"; allowed: gzip, zstd)",
         "logs.seal.size: a file has some size (given "1 KB"; allowed: "64 KB" to "5 GB")",
         "logs.seal.age: a file has nothing of two hours (given "2 hours"; allowed: "1 second" to "1 hour")",
         "logs.lock.redis: it says where a Redis is, and not who connects: that lies in a secret, lock.user (given "redis://me:secret@cache:6379"; allowed: "redis://host:6379", "rediss://host:6379/0")",
+        "logs-append.compression: outside what Local allows (given "lz4"; allowed: gzip, zstd)",
       ]
     `);
   }
   expect(() => new LogArchivePipeline("logs", { cloud: cloudOf(), compression: { level: 12 } })).toThrow(
     /logs.compression.level: a whole number is wanted \(given 12; allowed: 1 to 9\)/,
+  );
+});
+
+test.each(["alicloud", "aws", "kubernetes", "local"] as const)("%s is asked whether its Node has zstd", (kind) => {
+  const make = (codec: "gzip" | "zstd") => {
+    const kafka = { brokers: ["kafka.example.com:9092"], instance: "kafka-1" };
+    new LogArchivePipeline("logs", { cloud: recordingCloud(kind), kafka, compression: { codec }, notify: "nobody" });
+  };
+  expect(() => make("gzip")).not.toThrow();
+  if (kind !== "alicloud") return expect(() => make("zstd")).not.toThrow();
+  expect(() => make("zstd")).toThrow(
+    'logs-append.compression: outside what Alibaba Cloud allows: what its Node has: 20 has no zstd (given "zstd"; allowed: gzip)',
   );
 });

@@ -147,6 +147,13 @@ export const support: Support = {
         failures: { level: "native", how: "onFailure destination of asynchronous calls", ...ASYNC },
         tools: { level: "added", how: "a layer of ours, unpacked to /opt", ...FUNCTION },
         install: { level: "added", how: "installed for Debian 10, x86-64, into the code package", ...FUNCTION },
+        compression: {
+          level: "native",
+          how: "what its Node has: 20 has no zstd",
+          source: "https://nodejs.org/api/zlib.html#zlibcreatezstdcompressoptions",
+          verified: "a real Node 20",
+          values: ["gzip"],
+        },
         concurrency: { level: "native", how: "reservedConcurrency, which also reserves", ...FUNCTION, min: 1, step: 1 },
         "program.image": {
           level: "native",

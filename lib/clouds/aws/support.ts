@@ -154,6 +154,7 @@ export const support: Support = {
           ...LAMBDA,
         },
         install: { level: "added", how: "installed for Amazon Linux into the code package", ...LAMBDA },
+        compression: { level: "native", how: "what its Node has: 24 has both", ...LAMBDA, values: ["gzip", "zstd"] },
         concurrency: {
           level: "native",
           how: "reserved concurrency, shared by its queues: at least 2 for each",

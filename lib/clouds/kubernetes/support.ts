@@ -135,6 +135,7 @@ export const support: Support = {
         failures: { level: "added", how: "sent by our entry after the last attempt", ...CONSUMER },
         tools: { level: "added", how: "fetched from the artifact bucket when the container starts", ...MILLRACE },
         install: { level: "added", how: "installed for Debian, fetched when the container starts", ...MILLRACE },
+        compression: { level: "native", how: "what its Node has: 24 has both", ...MILLRACE, values: ["gzip", "zstd"] },
         concurrency: {
           level: "native",
           how: "maxReplicaCount: pods of one invocation each, else 20",

@@ -54,6 +54,12 @@ export const support: Support = {
         failures: journal,
         tools: { level: "added", how: "from the PATH, or from npm", ...LOCAL },
         install: { level: "added", how: "from the project's own node_modules", ...LOCAL },
+        compression: {
+          level: "native",
+          how: "what its Node has, zstd from 22.15 on",
+          ...LOCAL,
+          values: ["gzip", "zstd"],
+        },
         concurrency: { ...journal, min: 1, step: 1 },
         "program.image": { level: "added", how: "the command given as `local` stands for it", ...LOCAL },
         "program.image.gpu": { level: "added", how: "what the machine has", ...LOCAL },

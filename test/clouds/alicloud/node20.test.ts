@@ -127,6 +127,11 @@ describe.skipIf(!isNode20)("deployed code on Node 20, as Function Compute runs i
     return JSON.parse(outcome.answer!) as Task;
   };
 
+  it("has no zstd, which is why the check refuses it", () => {
+    const has = execFileSync(NODE20, ["--print", '"createZstdCompress" in require("node:zlib")']);
+    expect(has.toString()).toBe("false\n");
+  });
+
   it("a run goes through dispatcher, worker and keeper", async () => {
     const time = "2026-01-01T00:00:00.000Z";
     const order = { millrace: "call", id: "order-1", payload: { month: "May", pages: 2 }, time };
