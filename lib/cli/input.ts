@@ -13,13 +13,17 @@ export async function readText(given: string, terminal: Terminal): Promise<strin
  *
  * @throws UsageError if it is no JSON.
  */
-export async function readPayload(given: string | undefined, terminal: Terminal): Promise<unknown> {
+export async function readPayload(
+  given: string | undefined,
+  terminal: Terminal,
+  word: "payload" | "input" | "output" = "payload",
+): Promise<unknown> {
   if (given === undefined) return null;
   const text = await readText(given, terminal);
   try {
     return JSON.parse(text);
   } catch (error) {
-    const from = given === "-" ? "standard input" : given.startsWith("@") ? given.slice(1) : "payload";
+    const from = given === "-" ? "standard input" : given.startsWith("@") ? given.slice(1) : word;
     throw new UsageError(`${from} is no JSON: ${(error as Error).message}; quote it for the shell, or use @file or -`);
   }
 }

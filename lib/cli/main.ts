@@ -85,7 +85,15 @@ function millrace(cli: Cli): Command {
     .addHelpText("after", HELP);
   for (const add of [addDev, addSynth, addTasks, addFlows, addBuckets, addQueues, addStreams, addLogs])
     add(program, cli);
+  nameVerbs(program);
   return program;
+}
+
+/** A word that is no verb is answered with those there are. */
+function nameVerbs(group: Command): void {
+  if (group.commands.length === 0) return;
+  group.showHelpAfterError(`(verbs: ${group.commands.map((verb) => verb.name()).join(", ")}; --help tells more)`);
+  group.commands.forEach(nameVerbs);
 }
 
 const HELP = `

@@ -44,7 +44,7 @@ async function dev(cli: Cli, program: string | undefined, { json, ...options }: 
   // Since the process began: what the user has waited for.
   const milliseconds = Math.round(performance.now());
   if (json) terminal.print(JSON.stringify({ type: "ready", url: session.url, milliseconds, plan: session.plan }));
-  else view.say(renderReady({ ...session, ...options, milliseconds }, terminal.colors));
+  else view.say(renderReady({ ...session, ...options, milliseconds, columns: terminal.columns }, terminal.colors));
   const interrupted = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });

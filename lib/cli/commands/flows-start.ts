@@ -7,7 +7,7 @@ import { EXIT } from "../exit.ts";
 import { readPayload } from "../input.ts";
 import { resolveName } from "../names.ts";
 import { type CommonOptions, withCloud, withExamples } from "../options.ts";
-import { renderFlowLine } from "../render/flow.ts";
+import { renderAtWork, renderEnd, renderFlowLine } from "../render/flow.ts";
 import { plain } from "../render/text.ts";
 
 /** Between two looks at a run, in milliseconds. */
@@ -26,22 +26,22 @@ export function addStart(flows: Command, cli: Cli): void {
     .argument("<workflow>", "the workflow's name, or its construct's")
     .argument("[input]", "JSON, @file, or - for standard input (default: null)")
     .option("--id <id>", "the run's id; a run that has it already is answered (default: a random one)")
-    .option("--wait", "wait for the end; the exit code tells how it went");
+    .option("--wait", "wait for the end, and show the output; the exit code tells how it went");
   withExamples(
     withCloud(command),
     `millrace flows start orders '{"items":3}' --id order-17 --wait`,
     "millrace flows start orders @order.json",
   ).action(
     cli.action(async (word: string, given: string | undefined, { id, wait, ...options }: StartOptions) => {
-      const input = await readPayload(given, cli.terminal);
+      const input = await readPayload(given, cli.terminal, "input");
       const client = await cli.connect(options);
       const workflow = resolveName(await client.plan(), "workflow", word);
       const run = await client.workflows.start(workflow, input, id === undefined ? {} : { id });
       if (!wait) return report(cli, run, options);
       const ended = await waitFor(cli, client.workflows, run);
-      if (options.json) printJson(cli.terminal, ended);
-      else cli.terminal.print(renderFlowLine(ended, cli.terminal.colors));
-      return exitCodeFor(ended);
+      if (options.json) printJson(cli.terminal, ended.run);
+      else cli.terminal.print(renderEnd(ended, cli.terminal.colors));
+      return exitCodeFor(ended.run);
     }),
   );
 }
@@ -63,9 +63,9 @@ function report({ terminal }: Cli, run: WorkflowRun, { json }: CommonOptions): v
 async function waitFor({ terminal, signal }: Cli, workflows: WorkflowClient, { workflow, id }: WorkflowRun) {
   const live = terminal.live();
   try {
-    for await (const { run } of watch(workflows, workflow, id, signal)) {
-      if (isOver(run.status)) return run;
-      live.show(renderFlowLine(run, terminal.colors));
+    for await (const history of watch(workflows, workflow, id, signal)) {
+      if (isOver(history.run.status)) return history;
+      live.show(renderAtWork(history, terminal.colors));
     }
     throw new MillraceError("unavailable", `${workflow} "${id}" is gone`);
   } catch (error) {

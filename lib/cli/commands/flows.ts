@@ -169,7 +169,7 @@ function addAnswer(flows: Command, cli: Cli): void {
       const client = await cli.connect(options);
       const answer =
         error === undefined
-          ? { output: await readPayload(given, cli.terminal) }
+          ? { output: await readPayload(given, cli.terminal, "output") }
           : { error: { kind: kind ?? ("failed" as const), message: error } };
       await client.workflows.answer(callback, answer);
       if (options.json) printJson(cli.terminal, { callback, answer });

@@ -18,13 +18,18 @@ export interface Ready {
   readonly folder: string;
   readonly as?: CloudKind;
   readonly milliseconds: number;
+  /** Characters in a line. @default any */
+  readonly columns?: number | undefined;
 }
 
 /** What runs, how to use it, and that it is ready. */
-export function renderReady({ url, plan, folder, as, milliseconds }: Ready, { bold, dim, green }: Colors): string {
+export function renderReady(
+  { url, plan, folder, as, milliseconds, columns }: Ready,
+  { bold, dim, green }: Colors,
+): string {
   const limits = as ? `, with the limits of ${as}` : "";
   const kinds = [...new Set(plan.parts.map(({ kind }) => kind))].filter((kind) => kind !== "function");
-  const parts = kinds.map((kind) => `  ${dim(`${kind}s`.padEnd(12))}${namesOf(plan, kind).join("  ")}`);
+  const parts = kinds.map((kind) => `  ${dim(`${kind}s`.padEnd(12))}${inColumns(namesOf(plan, kind), columns)}`);
   const uses = usesOf(plan, folder).map(([what, how]) => `  ${dim(what.padEnd(18))}${how}`);
   return [
     `${bold(`${plan.project}/${plan.stack}`)} on this computer${limits}`,
@@ -40,11 +45,24 @@ export function renderReady({ url, plan, folder, as, milliseconds }: Ready, { bo
 const namesOf = (plan: Plan, kind: PartKind): readonly string[] =>
   plan.parts.filter((part) => part.kind === kind).map(({ name }) => name);
 
+/** Names side by side, those that have no room on lines of their own. */
+function inColumns(names: readonly string[], columns = Number.POSITIVE_INFINITY): string {
+  const indent = " ".repeat(14);
+  const lines: string[] = [];
+  for (const name of names) {
+    const last = lines.at(-1);
+    if (last !== undefined && indent.length + last.length + 2 + name.length <= columns)
+      lines.push(`${lines.pop()}  ${name}`);
+    else lines.push(name);
+  }
+  return lines.join(`\n${indent}`);
+}
+
 /** What can be done from another terminal, as commands to copy. */
 function usesOf(plan: Plan, folder: string): readonly (readonly [string, string])[] {
   const where = folder === DEFAULT_FOLDER ? "" : ` --folder ${folder}`;
   const sources = plan.parts.flatMap((part) => (part.kind === "function" ? part.sources : []));
-  return [
+  const uses = [
     ...sources.flatMap((source) => useOf(source, folder, where)),
     ...namesOf(plan, "task").flatMap((task): [string, string][] => [
       ["submit a run", `millrace tasks submit ${task} '{ … }'${where}`],
@@ -55,7 +73,12 @@ function usesOf(plan: Plan, folder: string): readonly (readonly [string, string]
       ["watch its steps", `millrace flows graph ${workflow} --run … --follow${where}`],
     ]),
   ];
+  // What is done with one is done with all: their names are above.
+  return uses.filter(([what], index) => uses.slice(0, index).filter(([other]) => other === what).length < MOST_USES);
 }
+
+/** Commands of a kind that are shown. */
+const MOST_USES = 2;
 
 function useOf(source: SourcePlan, folder: string, where: string): readonly (readonly [string, string])[] {
   switch (source.type) {
@@ -80,6 +103,9 @@ function useOf(source: SourcePlan, folder: string, where: string): readonly (rea
 
 const REDRAW_MILLISECONDS = 100;
 const MOST_BARS = 8;
+/** Objects that have a line each of those that appear in a bucket within {@link BURST_MILLISECONDS}. */
+const MOST_OBJECTS = 3;
+const BURST_MILLISECONDS = 2000;
 /** Runs whose last told state is remembered: the one told of longest ago goes first. */
 const MOST_SEEN = 10_000;
 
@@ -90,6 +116,8 @@ export class DevView {
   readonly #isJson: boolean;
   readonly #seen = new Map<string, TaskStatus | WorkflowStatus>();
   readonly #atWork = new Map<string, Task>();
+  /** By bucket: objects that appear faster than anybody reads. */
+  readonly #bursts = new Map<string, Burst>();
   #redraw: NodeJS.Timeout | undefined;
 
   constructor(terminal: Terminal, { isJson }: { readonly isJson: boolean }) {
@@ -102,6 +130,7 @@ export class DevView {
     if (this.#isJson) this.#terminal.print(JSON.stringify(event));
     else if (event.type === "task.changed") this.#tellRun(event.task);
     else if (event.type === "workflow.changed") this.#tellFlow(event.run);
+    else if (event.type === "object.created") this.#tellObject(event);
     else this.#tellOther(event);
   }
 
@@ -114,6 +143,11 @@ export class DevView {
 
   end(): void {
     clearTimeout(this.#redraw);
+    for (const [bucket, burst] of this.#bursts) {
+      clearTimeout(burst.timer);
+      this.#sayMore(bucket, burst);
+    }
+    this.#bursts.clear();
     this.#atWork.clear();
     this.#live.clear();
   }
@@ -121,6 +155,37 @@ export class DevView {
   #tellOther(event: OtherEvent): void {
     const line = renderEvent(event, this.#terminal.colors);
     if (line !== undefined) this.say(line);
+  }
+
+  /** The first of many that appear together have lines, the others are counted. */
+  #tellObject({ bucket, object }: ObjectEvent): void {
+    const burst = this.#bursts.get(bucket) ?? this.#beginBurst(bucket, 0);
+    if (burst.told < MOST_OBJECTS) {
+      const { cyan, dim } = this.#terminal.colors;
+      burst.told += 1;
+      this.say(`${cyan("object")} ${bucket} ${plain(object.key)} ${dim(formatBytes(object.size))}`);
+    } else {
+      burst.more += 1;
+      burst.bytes += object.size;
+    }
+  }
+
+  #beginBurst(bucket: string, told: number): Burst {
+    const timer = setTimeout(() => {
+      this.#bursts.delete(bucket);
+      if (!this.#sayMore(bucket, burst)) return;
+      // It may go on: only what is counted then.
+      this.#beginBurst(bucket, MOST_OBJECTS);
+    }, BURST_MILLISECONDS);
+    const burst: Burst = { timer, told, more: 0, bytes: 0 };
+    this.#bursts.set(bucket, burst);
+    return burst;
+  }
+
+  #sayMore(bucket: string, { more, bytes }: Burst): boolean {
+    const { cyan, dim } = this.#terminal.colors;
+    if (more > 0) this.say(`${cyan("objects")} ${bucket} ${more} more ${dim(formatBytes(bytes))}`);
+    return more > 0;
   }
 
   #tellRun(task: Task): void {
@@ -163,7 +228,15 @@ export class DevView {
 const changed = (functions: readonly string[]): string =>
   functions.length === 0 ? "taken, with the same code" : `new code in ${functions.join(", ")}`;
 
-type OtherEvent = Exclude<DevEvent, { type: "task.changed" | "workflow.changed" }>;
+interface Burst {
+  readonly timer: NodeJS.Timeout;
+  told: number;
+  more: number;
+  bytes: number;
+}
+
+type ObjectEvent = Extract<DevEvent, { type: "object.created" }>;
+type OtherEvent = Exclude<DevEvent, { type: "task.changed" | "workflow.changed" | "object.created" }>;
 
 function renderEvent(event: OtherEvent, colors: Colors): string | undefined {
   const { cyan, dim, green, red, yellow } = colors;
@@ -174,8 +247,6 @@ function renderEvent(event: OtherEvent, colors: Colors): string | undefined {
         : `${dim(`${event.task} ${plain(event.id)}`)} ${renderLogLine(event.line, colors)}`;
     case "function.logged":
       return `${dim(event.function)} ${event.level === "error" ? red(plain(event.message)) : plain(event.message)}`;
-    case "object.created":
-      return `${cyan("object")} ${event.bucket} ${plain(event.object.key)} ${dim(formatBytes(event.object.size))}`;
     case "records.consumed": {
       const { stream, partition, first, last, count: amount } = event;
       const offsets = first === last ? `${first}` : `${first}–${last}`;

@@ -8,6 +8,7 @@ import {
 } from "../../runtime/workflows/run.ts";
 import { type Block, type StepType, stepsOf } from "../../shared/workflow/definition.ts";
 import type { Colors, Terminal } from "../terminal.ts";
+import { percent } from "./progress.ts";
 import { renderTable } from "./table.ts";
 import { clip, count, plain } from "./text.ts";
 import { formatBetween, formatTime } from "./time.ts";
@@ -68,6 +69,18 @@ export function renderFlowLine(run: WorkflowRun, colors: Colors): string {
   return `${run.workflow} ${plain(run.id)} ${renderState(run.status, colors)}${time}${error}`;
 }
 
+/** A run that is over: how it went, and its output. */
+export const renderEnd = ({ run, output }: WorkflowHistory, colors: Colors): string =>
+  [renderFlowLine(run, colors), ...(output == null ? [] : [indentJson(output)])].join("\n");
+
+/** What a run is at: its steps under way, of maps how many items are over, and what functions say of themselves. */
+export function renderAtWork({ run, steps }: WorkflowHistory, colors: Colors): string {
+  const open = steps.filter(({ status }) => status === "running" || status === "waiting" || status === "retrying");
+  const shown = open.slice(0, MOST_SHOWN).map((record) => `  ${record.path}  ${renderStep(record, colors)}`);
+  const rest = open.length - MOST_SHOWN;
+  return [renderFlowLine(run, colors), ...shown, ...(rest > 0 ? [`  … and ${rest} more`] : [])].join("\n");
+}
+
 const took = ({ started, ended }: { readonly started: string; readonly ended?: string }): string =>
   ended ? formatBetween(started, ended) : "";
 
@@ -99,11 +112,13 @@ export function renderHistory(history: WorkflowHistory, definition: Block, termi
 
 /** A step's state, and what else there is to say. */
 export function renderStep(record: StepRecord, colors: Colors): string {
-  const { status, attempts, error, callback, items } = record;
+  const { status, attempts, error, callback, items, progress } = record;
   return [
     renderState(status, colors),
     items ? `${items.succeeded + items.failed}/${items.total}` : "",
     items && items.failed > 0 ? colors.red(`${items.failed} failed`) : "",
+    progress ? percent(progress.fraction) : "",
+    colors.dim(clip(plain(progress?.message ?? ""), REMARK_LENGTH)),
     took(record),
     attempts > 1 ? count(attempts, "attempt") : "",
     callback ? `waits for an answer: millrace flows answer ${plain(callback)}` : "",

@@ -35,6 +35,8 @@ export interface StepRecord {
   readonly callback?: string;
   /** Of a map: how many items it has, and how they went so far. */
   readonly items?: { readonly total: number; readonly succeeded: number; readonly failed: number };
+  /** How far a function at work says it is, 0 to 1; only this computer tells. */
+  readonly progress?: { readonly fraction: number; readonly message?: string };
 }
 
 /** A run of a workflow as everybody sees it. Times are ISO 8601. */

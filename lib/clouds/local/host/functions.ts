@@ -83,7 +83,9 @@ type Invocation = Omit<RunOptions, "event"> & {
   readonly limit?: number;
 };
 
-type CallOptions = Pick<RunOptions, "signal" | "timeout"> & {
+type StepOptions = Pick<RunOptions, "timeout" | "onProgress"> & { readonly signal: AbortSignal };
+
+type CallOptions = Pick<RunOptions, "signal" | "timeout" | "onProgress"> & {
   readonly lane: Lane;
   /** @default a new one */
   readonly run?: RunIdentity;
@@ -160,13 +162,10 @@ export class Functions {
    *
    * @param options.id the same at every attempt
    * @param options.timeout milliseconds. @default the function's own
+   * @param options.onProgress is told how far it says it is
    * @throws as {@link invoke} does
    */
-  async step(
-    name: string,
-    payload: unknown,
-    { id, attempt, ...options }: RunIdentity & { readonly signal: AbortSignal; readonly timeout?: number },
-  ): Promise<unknown> {
+  async step(name: string, payload: unknown, { id, attempt, ...options }: RunIdentity & StepOptions): Promise<unknown> {
     return this.#call(name, payload, { ...options, run: { id, attempt }, lane: "function" });
   }
 

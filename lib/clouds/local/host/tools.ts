@@ -63,7 +63,7 @@ export async function findTool(name: string, search: ToolSearch): Promise<Tool> 
   const looked = [`${variable} is not set`];
   const onPath = findOnPath(name, environment.PATH ?? "");
   if (onPath) return describe(name, onPath, onPath);
-  looked.push(`no ${name} on the PATH (${environment.PATH ?? ""})`);
+  looked.push(`no ${name} on the PATH`);
   for (const id of PACKAGES[name] ?? []) {
     const path = programOf(id, search);
     if (path) return describe(name, makeExecutable(path, name, cache), `package ${id}`);

@@ -10,6 +10,7 @@ import { historyOf, type StepEntry } from "../../../runtime/workflows/journal.ts
 import {
   type Answer,
   RUN_ID,
+  type StepRecord,
   type WorkflowClient,
   type WorkflowFilter,
   type WorkflowHistory,
@@ -70,6 +71,8 @@ interface Active {
   readonly journal: RunJournal;
   readonly stop: AbortController;
   readonly over: Promise<void>;
+  /** What functions at work say, by path. */
+  readonly progress: Map<string, NonNullable<StepRecord["progress"]>>;
   /** Its steps are told of in a moment. */
   isTelling: boolean;
 }
@@ -171,9 +174,13 @@ export class Workflows implements WorkflowClient {
   async get(workflow: string, id: string): Promise<WorkflowHistory | undefined> {
     const row = this.#store.get(this.#plan(workflow).name, id);
     if (!row) return undefined;
-    const entries = this.#active.get(row.sequence)?.journal.entries ?? this.#store.entries(row.sequence);
+    const active = this.#active.get(row.sequence);
     const { input, output } = row;
-    return { run: toRun(row), input, ...(output !== undefined && { output }), steps: historyOf(entries) };
+    const steps = historyOf(active?.journal.entries ?? this.#store.entries(row.sequence)).map((step) => {
+      const progress = active?.progress.get(step.path);
+      return progress && step.status === "running" ? { ...step, progress } : step;
+    });
+    return { run: toRun(row), input, ...(output !== undefined && { output }), steps };
   }
 
   async list(workflow: string, filter: WorkflowFilter = {}): Promise<WorkflowPage> {
@@ -238,7 +245,7 @@ export class Workflows implements WorkflowClient {
         (thrown) => this.#fail(row, thrown),
       )
       .finally(() => cancel());
-    this.#active.set(row.sequence, { row, journal, stop, over, isTelling: false });
+    this.#active.set(row.sequence, { row, journal, stop, over, progress: new Map(), isTelling: false });
   }
 
   async #fail(row: RunRow, thrown: unknown): Promise<void> {
@@ -296,10 +303,16 @@ export class Workflows implements WorkflowClient {
 
   async #invoke(row: RunRow, { path, function: name, input, attempt, timeout }: FunctionCall, signal: AbortSignal) {
     const id = stepId({ run: row.id, step: path });
-    return this.#options.functions.step(name, input, {
-      ...{ id, attempt, signal },
-      ...(timeout !== undefined && { timeout: timeout * 1000 }),
-    });
+    return this.#options.functions
+      .step(name, input, {
+        ...{ id, attempt, signal },
+        ...(timeout !== undefined && { timeout: timeout * 1000 }),
+        onProgress: (said) => {
+          this.#active.get(row.sequence)?.progress.set(path, said);
+          this.#tellOf(new Set([row.sequence]));
+        },
+      })
+      .finally(() => this.#active.get(row.sequence)?.progress.delete(path));
   }
 
   /** A run that is known is waited for, or retried if the step is. */
