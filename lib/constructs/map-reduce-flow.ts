@@ -262,7 +262,7 @@ function flowOf(
   const { run } = flow;
   const atOnce = concurrency === undefined ? {} : { concurrency };
   const tries = { ...(attempts !== undefined && { attempts }), ...(backoff && { backoff }) };
-  const { shards, scans } = flow.function("split", split, { run, prefix: input.prefix }, tries);
+  const { shards, scans } = flow.function("split", split, { run, input }, tries);
   if (hasQuotedNewlines(format)) {
     // Where a quote opens is known only to who has read all that is before it.
     const scan = (each: Flow, { shard }: Ref<{ readonly shard: number }>) => {

@@ -82,11 +82,8 @@ test("the steps carry numbers and the run's id, nothing of the input", () => {
           },
           "function": "counts-split",
           "input": {
-            "prefix": {
+            "input": {
               "$": "input",
-              "at": [
-                "prefix",
-              ],
             },
             "run": {
               "$": "run",

@@ -17,8 +17,8 @@ export interface SplitLinks {
 
 /** The run, and what it reads. */
 export interface SplitRequest extends RunStep {
-  /** @default the settings' */
-  readonly prefix?: string | null;
+  /** `{ prefix }`, in place of the settings'. @default the settings' */
+  readonly input?: unknown;
 }
 
 /** The shards by their numbers; what is in them lies in the run's plan. */
@@ -36,12 +36,17 @@ export const MOST_SHARDS = 1000;
 /** A plan is read by every mapper. */
 const MOST_OBJECTS = 100_000;
 
-/** Lists the input and cuts it into shards. What it has found once stays, also when it is called again. */
+/**
+ * Lists the input and cuts it into shards. What it has found once stays, also when it is called again.
+ *
+ * @throws `bad-input` if the run's input is another one
+ */
 export const handler: Handler<FunctionInvoked<SplitRequest>, SplitLinks, SplitSettings, SplitResult> = async (
-  { payload: { run, prefix } },
+  { payload: { run, input: given } },
   { links: { input, work }, settings, signal, log },
 ) => {
   const keys = keysOf(run);
+  const prefix = prefixOf(given) ?? settings.prefix;
   const known = await findJson<InputPlan>(work, keys.plan);
   const plan = known ?? (await commitJson(work, keys.plan, await planned()));
   return {
@@ -52,7 +57,7 @@ export const handler: Handler<FunctionInvoked<SplitRequest>, SplitLinks, SplitSe
   };
 
   async function planned(): Promise<InputPlan> {
-    const objects = await inputObjects(input, { ...settings, prefix: prefix ?? settings.prefix }, signal);
+    const objects = await inputObjects(input, { ...settings, prefix }, signal);
     const cuttable = settings.format === "parquet" ? await withGroups(input, objects) : objects;
     const made = planShards(cuttable, settings.shardSize);
     const { length } = made.shards;
@@ -60,6 +65,19 @@ export const handler: Handler<FunctionInvoked<SplitRequest>, SplitLinks, SplitSe
     return made;
   }
 };
+
+function prefixOf(input: unknown): string | undefined {
+  if (input === undefined || input === null) return undefined;
+  const isObject = typeof input === "object" && !Array.isArray(input);
+  const fields = isObject ? Object.entries(input) : [["input", input] as const];
+  const wrong = fields.find(([name, value]) => name !== "prefix" || typeof value !== "string");
+  if (!wrong) return (input as { readonly prefix?: string }).prefix;
+  const [name, value] = wrong;
+  throw new MillraceError(
+    "bad-input",
+    `${name}: a run is started with nothing or { "prefix": "…" }, got ${JSON.stringify(value)?.slice(0, 200)}`,
+  );
+}
 
 /** Whether a line break may be inside a record. */
 const hasQuotedNewlines = (format: RecordFormat): boolean =>

@@ -82,6 +82,16 @@ test("only what begins and ends so is read, and a run may name its own beginning
   expect(await outputOf(made, await made.steps.commit("two"))).toEqual({ "other/a.txt": 1 });
 });
 
+test.each([
+  [{ prefx: "other/" }, 'prefx: a run is started with nothing or { "prefix": "…" }, got "other/"'],
+  [{ prefix: 3 }, 'prefix: a run is started with nothing or { "prefix": "…" }, got 3'],
+  [["a.txt"], 'input: a run is started with nothing or { "prefix": "…" }, got ["a.txt"]'],
+])("a run whose input is %j is refused, and reads nothing", async (input, message) => {
+  const made = world(COUNT);
+  await made.input.put("a.txt", "a");
+  await expect(made.steps.split("one", input)).rejects.toMatchObject({ kind: "bad-input", message });
+});
+
 test("JSON lines and CSV are objects; keys of all kinds come through, and so do values", async () => {
   const list: Reducer<unknown> = (_, values) => [...values];
   const keys = ["", "tab\tand\nbreak", '"quotes"\\', "ü漢🎈", "\uD800", "__proto__", "k".repeat(3000)];

@@ -107,8 +107,8 @@ function stepsOf(made: Omit<World, "steps">, options: FlowOptions) {
   });
   const shuffle = { format, partitions, skips, buffer };
   return {
-    split: (run: string, input: { readonly prefix?: string } = {}) =>
-      split(event({ run, ...input }), context({ prefix, suffixes, format, shardSize }, {})),
+    split: (run: string, input?: unknown) =>
+      split(event({ run, input }), context({ prefix, suffixes, format, shardSize }, {})),
     map: (run: string, shard: number, scans = false, given: Partial<Bucket> = {}) => {
       const request = event({ run, shard, scans });
       if (isSql(mapper)) {
