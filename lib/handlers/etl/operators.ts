@@ -5,7 +5,15 @@ import { readyOperator } from "./ready.ts";
 import { decode, type EtlRecord } from "./records.ts";
 import { type EtlSettings, userLinks } from "./settings.ts";
 import { isOutside, type Tries, tried } from "./tries.ts";
-import type { BatchOperator, Operator, OperatorContext, OperatorModule, OperatorProgram, Schema } from "./user-code.ts";
+import type {
+  BatchOperator,
+  Operator,
+  OperatorContext,
+  OperatorModule,
+  OperatorProgram,
+  Schema,
+  SchemaError,
+} from "./user-code.ts";
 
 /** The user's code, by the names that the settings call it. */
 export type EtlCode = Readonly<Record<string, OperatorModule | OperatorProgram>>;
@@ -195,9 +203,15 @@ function parsed(record: EtlRecord, schema: Schema | undefined): EtlRecord {
   if (!schema) return record;
   const result = schema.safeParse(record.value);
   if (!result.success)
-    throw new MillraceError("bad-input", `the value is not as its schema says: ${result.error.message}`);
+    throw new MillraceError("bad-input", `the value is not as its schema says: ${inWords(result.error)}`);
   return result.data === record.value ? record : { ...record, value: result.data };
 }
+
+/** `items.0.price: expected number, received string; …`; zod's own message is a list in JSON over many lines. */
+const inWords = ({ message, issues = [] }: SchemaError): string =>
+  issues.length === 0
+    ? message
+    : issues.map((issue) => [issue.path.map(String).join("."), issue.message].filter(Boolean).join(": ")).join("; ");
 
 /** Answers by item; a failed one has none. */
 function spread(items: readonly Item[], answers: readonly unknown[]): readonly Item[] {

@@ -31,9 +31,13 @@ export type BatchOperator<Value = never> = (
 export interface Schema<Value = unknown> {
   safeParse(
     value: unknown,
-  ):
-    | { readonly success: true; readonly data: Value }
-    | { readonly success: false; readonly error: { readonly message: string } };
+  ): { readonly success: true; readonly data: Value } | { readonly success: false; readonly error: SchemaError };
+}
+
+/** What is wrong with a value, as zod says it. */
+export interface SchemaError {
+  readonly message: string;
+  readonly issues?: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[];
 }
 
 /** A file with an operator: `operator` or `batch`, and `schema` for the values it takes. */
