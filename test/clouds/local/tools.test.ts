@@ -77,7 +77,7 @@ describe("tools", () => {
     await expect(find("pandoc", { PATH: "/nowhere" })).rejects.toMatchObject({
       kind: "unavailable",
       message:
-        "there is no pandoc here: MILLRACE_PANDOC is not set; no pandoc on the PATH (/nowhere). To get one: install it, or set MILLRACE_PANDOC to its path",
+        "there is no pandoc here: MILLRACE_PANDOC is not set; no pandoc on the PATH. To get one: install it, or set MILLRACE_PANDOC to its path",
     });
     program("bin/ffmpeg");
     await expect(findTools(["ffmpeg", "pandoc", "gs"], search({ PATH: join(project, "bin") }))).rejects.toThrow(
