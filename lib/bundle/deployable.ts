@@ -24,10 +24,12 @@ export async function deployable(args: DeployableArgs): Promise<Archive> {
   const [js, map, packages] = await Promise.all([
     readFile(file),
     readFile(`${file}.map`),
-    installedFiles(args.install, from, args.machine),
+    installedFiles(args.install, from, args.machine, join(args.outdir, "packages")),
   ]);
   return archive(
     { "index.mjs": { bytes: js }, "index.mjs.map": { bytes: map }, ...packages },
     join(dirname(dirname(file)), "zip"),
+    // Native packages are large: the smallest zip of them takes four times as long, for a twentieth less.
+    { level: args.install.length > 0 ? 1 : 9 },
   );
 }

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import { promisify } from "node:util";
 import type { ArchivedFile } from "./archive.ts";
@@ -16,28 +16,42 @@ export interface InstallTarget {
 
 /**
  * Packages with all they need, as files under `node_modules/`: in the versions installed for the user's own file, but
- * built for the target. https://docs.npmjs.com/cli/v11/commands/npm-install#cpu
+ * built for the target. What is installed once is not installed again. https://docs.npmjs.com/cli/v11/commands/npm-install#cpu
  *
  * @param file the user's file that imports them
+ * @param kept the folder where what is installed is kept
  * @throws BundleError with what npm says.
  */
 export async function installedFiles(
   packages: readonly string[],
   file: string,
-  { os, cpu, libc }: InstallTarget,
+  target: InstallTarget,
+  kept: string,
 ): Promise<Readonly<Record<string, ArchivedFile>>> {
   if (packages.length === 0) return {};
-  const folder = await mkdtemp(join(tmpdir(), "millrace-install-"));
+  const versions = await Promise.all(packages.map(async (name) => [name, await versionOf(name, file)] as const));
+  const wanted = createHash("sha256").update(JSON.stringify([versions, target]));
+  const folder = join(kept, wanted.digest("hex").slice(0, 20));
+  if (!existsSync(folder)) await installWhole(folder, Object.fromEntries(versions), target);
+  return filesUnder(folder, join(folder, "node_modules"));
+}
+
+/** Installs beside, then renames: nobody finds half of it. */
+async function installWhole(
+  folder: string,
+  dependencies: Readonly<Record<string, string>>,
+  { os, cpu, libc }: InstallTarget,
+): Promise<void> {
+  await mkdir(dirname(folder), { recursive: true });
+  const draft = await mkdtemp(`${folder}.`);
   try {
-    const versions = await Promise.all(packages.map(async (name) => [name, await versionOf(name, file)] as const));
-    await writeFile(
-      join(folder, "package.json"),
-      JSON.stringify({ private: true, dependencies: Object.fromEntries(versions) }),
-    );
-    await npmInstall(folder, [`--os=${os}`, `--cpu=${cpu}`, `--libc=${libc}`], packages);
-    return await filesUnder(folder, join(folder, "node_modules"));
+    await writeFile(join(draft, "package.json"), JSON.stringify({ private: true, dependencies }));
+    await npmInstall(draft, [`--os=${os}`, `--cpu=${cpu}`, `--libc=${libc}`], Object.keys(dependencies));
+    await rename(draft, folder);
+  } catch (error) {
+    if (!existsSync(folder)) throw error; // else somebody was quicker
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await rm(draft, { recursive: true, force: true });
   }
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { unzipSync } from "fflate";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
 import { type ArchivedFile, archive } from "../../lib/bundle/archive.ts";
 import { type DeployableArgs, deployable } from "../../lib/bundle/deployable.ts";
 
@@ -82,6 +82,19 @@ describe("packages that cannot be bundled", () => {
     const manifest = Buffer.from(files["node_modules/picocolors/package.json"]!).toString();
     const own = new URL("../../node_modules/picocolors/package.json", import.meta.url);
     expect(JSON.parse(manifest)).toMatchObject({ version: JSON.parse(await readFile(own, "utf8")).version });
+  });
+
+  it("are installed once for all that want the same", async () => {
+    const folder = await project("kept", SOURCES);
+    const handler = { file: fileURLToPath(new URL("../clouds/alicloud/functions/echo.ts", import.meta.url)) };
+    const wanted = { ...argsFor(folder), handler, install: ["picocolors"] };
+    const { hash } = await deployable(wanted);
+    vi.stubEnv("PATH", "");
+    onTestFinished(() => void vi.unstubAllEnvs());
+    expect((await deployable(wanted)).hash).toBe(hash);
+    const machine = { ...wanted.machine, cpu: "arm64" } as const;
+    await expect(deployable({ ...wanted, machine })).rejects.toThrow(/picocolors could not be installed/);
+    expect(await readdir(join(wanted.outdir, "packages"))).toHaveLength(1);
   });
 
   it("are named when npm has none such", async () => {
