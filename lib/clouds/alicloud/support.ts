@@ -311,7 +311,7 @@ export const support: Support = {
     },
     workflow: {
       level: "native",
-      how: "a CloudFlow flow in standard mode, with functions of ours for what its language cannot: counting, lists, tasks, callbacks. A branch or an item that fails lets those beside it come to their ends; a failed run is started anew, never gone on with; what stops a run does not stop the functions it has called; backoff of what is tried again as a whole is 5 minutes at most; the steps of a wide map's items are in the history of their own executions",
+      how: "a CloudFlow flow in standard mode, with functions of ours for what its language cannot: counting, lists, tasks, callbacks. A branch or an item that fails lets those beside it come to their ends; a run that is retried is another execution, in which functions answer what they answered before (up to 32 KiB of it in all; for the items of wide maps, for two weeks) and waits are waited again; what stops a run does not stop the functions it has called; backoff of what is tried again as a whole is 5 minutes at most; of a wide map's items a run tells how many are over and which failed, and their steps are in the history of their own executions",
       ...FLOW,
       options: {
         definition: {

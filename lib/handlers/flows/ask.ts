@@ -10,6 +10,8 @@ export interface AskCall {
   readonly token: string;
   /** Of the step; it may come as a text. */
   readonly attempt: number;
+  /** How often the run was begun; it may come as a text. */
+  readonly round: number;
   readonly input: unknown;
 }
 
@@ -17,12 +19,14 @@ export interface AskCall {
 export const handler: Handler<
   FunctionInvoked<AskCall>,
   { readonly callbacks: CallbackKeeper; readonly asked: QueueSender | FunctionInvoker }
-> = async ({ id, payload: { token, attempt, input } }, { links: { callbacks, asked } }) => {
+> = async ({ id, payload: { token, attempt, round, input } }, { links: { callbacks, asked } }) => {
   // An answer to one attempt is none to the next.
   const callback = Number(attempt) > 1 ? `${id}~${attempt}` : id;
   const question = { callback, input };
   try {
-    await callbacks.expect(callback, token);
+    const isAnswered = await callbacks.expect(callback, token, Number(round));
+    // Before the run was retried: nobody is asked again.
+    if (isAnswered && Number(round) > 1) return {};
     if ("send" in asked) await asked.send(JSON.stringify(question), { deduplication: callback });
     else await asked.invoke(question);
     return {};

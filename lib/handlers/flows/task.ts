@@ -7,8 +7,15 @@ import { untilNextLook } from "../../shared/workflow/looks.ts";
 
 /** What a workflow asks of a task. Numbers may come as texts. */
 export type TaskCall =
-  /** Submits a run, or tries the known one again at every attempt after the first. */
-  | { readonly verb: "submit"; readonly id: string; readonly input: unknown; readonly attempt: number }
+  /** Submits a run, or tries the known one again: at every attempt after the first, and where the workflow's run is retried. */
+  | {
+      readonly verb: "submit";
+      readonly id: string;
+      readonly input: unknown;
+      readonly attempt: number;
+      /** How often the workflow's run was begun. @default 1 */
+      readonly round?: number;
+    }
   /** Looks how it goes, for the so many-th time. */
   | { readonly verb: "look"; readonly id: string; readonly looks: number };
 
@@ -29,7 +36,8 @@ export const handler: Handler<FunctionInvoked<TaskCall>, { readonly task: Workfl
   if (payload.verb === "look") return lookAt(known, task, Number(payload.looks) + 1);
   if (!known) return lookAt(await task.submit(payload.id, payload.input, { by: "workflow" }), task, 0);
   // A call may come twice: one that is under way again is not retried again.
-  const isAgain = Number(payload.attempt) > 1 && isFinal(known.status) && known.status !== "succeeded";
+  const isLater = Number(payload.attempt) > 1 || Number(payload.round ?? 1) > 1;
+  const isAgain = isLater && isFinal(known.status) && known.status !== "succeeded";
   return lookAt(isAgain ? await task.retry(payload.id) : known, task, 0);
 };
 

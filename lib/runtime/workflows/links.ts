@@ -9,8 +9,13 @@ export interface WorkflowTask extends TaskSubmitter, Pick<TaskController, "get" 
 
 /** Takes down who waits for an answer. */
 export interface CallbackKeeper {
-  /** If the answer is there already, the service is told at once. */
-  expect(callback: string, token: string): Promise<void>;
+  /**
+   * If the answer is there already, the service is told at once.
+   *
+   * @param round how often the run was begun: an answer that failed it before counts no more
+   * @returns whether the answer is there
+   */
+  expect(callback: string, token: string, round: number): Promise<boolean>;
 }
 
 /** Looks after runs that nobody else looks after. */
@@ -23,6 +28,8 @@ export interface LateRuns {
 
 /** The items of a map whose items have executions of their own: so many in each. Numbers may come as texts. */
 export interface BatchStart {
+  /** How often the run was begun: what the same items came to before counts. */
+  readonly round: number;
   /** Its own name: another one whenever the map is begun. */
   readonly batch: string;
   /** The flow that does some items. */

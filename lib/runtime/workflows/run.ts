@@ -21,7 +21,7 @@ export type StepStatus = "running" | "waiting" | "retrying" | "succeeded" | "fai
 export interface StepRecord {
   /** From the outside in, items and rounds in brackets from 0: `transcode[3]/encode`. */
   readonly path: string;
-  /** Its name in the definition. */
+  /** Its name in the definition; of a map's item of which no cloud tells the steps, its path. */
   readonly step: string;
   readonly status: StepStatus;
   readonly started: string;

@@ -117,7 +117,7 @@ describe("a map whose items have executions of their own", () => {
       };
       await runs.start("s", { items: numbered(4) });
       await fnf.over();
-      fnf.server.forbids = () => false;
+      [tablestore.server.forbids, fnf.server.forbids] = [() => false, () => false];
       expect({ kill, output: (await runs.get("s"))!.output }).toEqual({ kill, output: doubled(4) });
       expect(calls.get("double")).toBe(4);
       await close();
@@ -212,7 +212,7 @@ describe("a map whose items have executions of their own", () => {
     expect(await keeper.lookAfterBatches()).toBe(0);
   });
 
-  it("that takes too long is ended with its run, and forgotten after a day", async () => {
+  it("that takes too long is ended with its run, and forgotten in the end", async () => {
     const gate = new Promise<void>(() => {});
     const { runs, fnf, keeper, skip, rows } = await world(
       { definition: doubling(), input: {} },
@@ -226,7 +226,11 @@ describe("a map whose items have executions of their own", () => {
     expect((await runs.get("r"))!.run).toMatchObject({ status: "failed", error: { kind: "timed-out" } });
     expect(await keeper.lookAfterBatches()).toBe(1);
     expect((await rows.query("$batches")).rows).toHaveLength(1);
+    // A run that failed may be retried for two weeks.
     skip(86_401);
+    expect(await keeper.lookAfterBatches()).toBe(0);
+    expect((await rows.query("$batches")).rows).toHaveLength(1);
+    skip(13 * 86_400);
     expect(await keeper.lookAfterBatches()).toBe(0);
     expect((await rows.query("$batches")).rows).toEqual([]);
   });
@@ -266,6 +270,105 @@ describe("a map whose items have executions of their own", () => {
     });
   });
 
+  /** Fails for an item as long as it is weak. */
+  const weakWorld = (weak: Set<number>, tolerated: number, maps: WideOptions["maps"]) =>
+    wideWorld(
+      { definition: doubling({ tolerated }), input: {} },
+      {
+        maps,
+        before: (name, { input }) => {
+          const { value } = (input ?? {}) as { readonly value?: number };
+          if (name === "double" && weak.has(value!)) throw new Error(`${value} is weak`);
+        },
+      },
+    );
+
+  it("is gone on with in a run that is retried: only items that did not succeed are done again", async () => {
+    const weak = new Set([3]);
+    const { runs, fnf, begun, close } = await weakWorld(weak, 0, by(2, 1));
+    closing.push(close);
+    await runs.start("r", { items: numbered(6) });
+    await fnf.over();
+    const failed = (await runs.get("r"))!;
+    expect(failed.run).toMatchObject({ status: "failed", error: { kind: "unavailable" } });
+    expect(failed.steps).toMatchObject([
+      { path: "each", status: "succeeded", items: { total: 6, succeeded: 3, failed: 1 } },
+      { path: "each[2]", status: "failed", error: { message: "3 is weak" } },
+    ]);
+    const item = (numbers: readonly number[]) => numbers.map((number) => `each[${number}]/one`);
+    begun.length = 0;
+    await runs.retry("r");
+    await fnf.over();
+    // What is weak fails before it begins.
+    expect(begun).toEqual([]);
+    weak.clear();
+    begun.length = 0;
+    await runs.retry("r");
+    await fnf.over();
+    expect((await runs.get("r"))!.output).toEqual(doubled(6));
+    expect(begun).toEqual(item([2, 4, 5]));
+    expect((await runs.get("r"))!.steps).toMatchObject([
+      { path: "each", items: { total: 6, succeeded: 6, failed: 0 } },
+    ]);
+  });
+
+  it("that was done in a run that failed later is not done again, though its rows are forgotten", async () => {
+    const weak = new Set([12]);
+    const definition = block((flow) => {
+      const all = flow.map("each", items, (inner, { value }) => inner.function("one", part("double"), { value }), {
+        atMost: 100,
+      });
+      flow.function("two", part("double"), { value: 12 }, { attempts: 1 });
+      return all;
+    });
+    const { runs, fnf, calls, keeper, skip } = await world(
+      { definition, input: {} },
+      {
+        maps: by(2, 2),
+        before: (_, { step }) => {
+          if (step === "two" && weak.size > 0) throw new Error("not yet");
+        },
+      },
+    );
+    await runs.start("r", { items: numbered(5) });
+    await fnf.over();
+    expect((await runs.get("r"))!.run.status).toBe("failed");
+    skip(86_401);
+    await keeper.lookAfterBatches();
+    weak.clear();
+    await runs.retry("r");
+    await fnf.over();
+    expect(await keeper.lookAfterBatches()).toBe(0);
+    const { output, steps } = (await runs.get("r"))!;
+    expect(output).toEqual(doubled(5));
+    expect(calls.get("double")).toBe(6);
+    expect(steps[0]).toMatchObject({ path: "each", items: { total: 5, succeeded: 5, failed: 0 } });
+  });
+
+  it("goes on in a retried run wherever a function of ours is killed, with what succeeded before", async () => {
+    for (let [kill, count] = [1, 1]; count >= kill; kill += 1) {
+      count = 0;
+      const weak = new Set([3]);
+      const { runs, fnf, begun, tablestore, close } = await weakWorld(weak, 0, by(2, 2));
+      await runs.start("s", { items: numbered(8) });
+      await fnf.over();
+      weak.clear();
+      const killed = () => {
+        count += 1;
+        return count === kill;
+      };
+      begun.length = 0;
+      await runs.retry("s");
+      tablestore.server.forbids = killed;
+      fnf.server.forbids = killed;
+      await fnf.over();
+      [tablestore.server.forbids, fnf.server.forbids] = [() => false, () => false];
+      expect({ kill, output: (await runs.get("s"))!.output }).toEqual({ kill, output: doubled(8) });
+      expect(begun.filter((step) => /^each\[[013]\]/.test(step))).toEqual([]);
+      await close();
+    }
+  });
+
   it("fails where its items would be done by what was deployed since it began", async () => {
     const { runs, fnf, calls, state } = await world({ definition: doubling(), input: {} }, { maps: by(2, 1) });
     const { begin } = state.batches;
@@ -296,7 +399,7 @@ describe("a map whose items have executions of their own", () => {
     await runs.start("r", { items: numbered(8) });
     await fnf.over();
     expect([...asked()].sort()).toEqual([...BATCH_ACTIONS].sort());
-    skip(86_401);
+    skip(14 * 86_401);
     await keeper.lookAfterBatches();
     expect([...asked()].sort()).toEqual([...BATCH_KEEPER_ACTIONS].sort());
   });

@@ -10,7 +10,7 @@ import type { AlicloudWorld } from "../../../lib/clouds/alicloud/runtime/account
 import { type Batches, batchesOf } from "../../../lib/clouds/alicloud/runtime/batches.ts";
 import { callbacksOf, rowsOf } from "../../../lib/clouds/alicloud/runtime/callbacks.ts";
 import { port as keeperPort } from "../../../lib/clouds/alicloud/runtime/flow-keeper.ts";
-import { toStepCall } from "../../../lib/clouds/alicloud/runtime/step.ts";
+import { doStep, toStepCall } from "../../../lib/clouds/alicloud/runtime/step.ts";
 import { port as workflowPort } from "../../../lib/clouds/alicloud/runtime/workflow.ts";
 import { handler as ask } from "../../../lib/handlers/flows/ask.ts";
 import { handler as batch } from "../../../lib/handlers/flows/batch.ts";
@@ -99,7 +99,7 @@ export async function wideWorld(one: Omit<DefinitionCase, "name" | "expected">, 
             ? { ...answer, output: { state: "succeeded", result: answer.output } }
             : { status: "succeeded", output: { state: "failed", error: answer.error } };
         }
-        return await callOf(name as FunctionName, call);
+        return await doStep(body, call, () => callOf(name as FunctionName, call));
       } catch (error) {
         throw new FlowError("FC.HandledInvocationError", toErrorRecord(error).message);
       }

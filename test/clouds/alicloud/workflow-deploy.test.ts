@@ -111,6 +111,7 @@ describe("a workflow on CloudFlow", () => {
       "fnf:ReportTaskSucceeded",
       "fnf:StartExecution",
       "fnf:StopExecution",
+      "ots:GetRange",
       "ots:GetRow",
       "ots:PutRow",
     ]);

@@ -7,7 +7,7 @@ import type { AlicloudWorld } from "../../../lib/clouds/alicloud/runtime/account
 import { callbacksOf } from "../../../lib/clouds/alicloud/runtime/callbacks.ts";
 import { start as startFunction } from "../../../lib/clouds/alicloud/runtime/entry.ts";
 import { port as keeperPort } from "../../../lib/clouds/alicloud/runtime/flow-keeper.ts";
-import { toStepCall } from "../../../lib/clouds/alicloud/runtime/step.ts";
+import { doStep, toStepCall } from "../../../lib/clouds/alicloud/runtime/step.ts";
 import { port as workflowPort } from "../../../lib/clouds/alicloud/runtime/workflow.ts";
 import { handler as ask } from "../../../lib/handlers/flows/ask.ts";
 import { handler as next } from "../../../lib/handlers/flows/next.ts";
@@ -70,8 +70,11 @@ async function system(write: (flow: Flow) => unknown, { task: runs }: { readonly
   const tablestore = new FakeTablestore();
   const asked: { readonly callback: string; readonly input: unknown }[] = [];
   const sent = { queue: "questions", send: async (body: string) => String(asked.push(JSON.parse(body))) };
+  /** What `double` was called with, and what it takes at most. */
+  const doubled = { values: [] as number[], most: 100 };
   const doubles: Handler<{ readonly payload: { readonly value: number } }> = async ({ payload: { value } }) => {
-    if (value > 100) throw new MillraceError("bad-input", "too large");
+    doubled.values.push(value);
+    if (value > doubled.most) throw new MillraceError("bad-input", "too large");
     return { value: value * 2 };
   };
   const definition = JSON.parse(JSON.stringify(flowDefinition(block(write), FLOW)));
@@ -87,7 +90,7 @@ async function system(write: (flow: Flow) => unknown, { task: runs }: { readonly
         double: () => deployed(doubles),
       };
       try {
-        return await functions[arn as keyof typeof functions]().step(call, platform);
+        return await doStep(body, call, () => functions[arn as keyof typeof functions]().step(call, platform));
       } catch (error) {
         throw new FlowError("FC.HandledInvocationError", toErrorRecord(error).message);
       }
@@ -103,7 +106,7 @@ async function system(write: (flow: Flow) => unknown, { task: runs }: { readonly
     ...{ table: "callbacks", instance: "i", flowEndpoint, tableEndpoint },
   };
   const callbacks = await callbacksOf(address, world);
-  return { fnf, asked, address, runs: workflowPort(address, world), callbacks };
+  return { fnf, asked, address, doubled, runs: workflowPort(address, world), callbacks };
 }
 
 const question = async (asked: readonly unknown[], count = 1): Promise<void> => {
@@ -181,16 +184,91 @@ describe("runs of a workflow on CloudFlow", () => {
     await expect(runs.stop("nobody")).rejects.toMatchObject({ kind: "not-found" });
   });
 
-  it("are not gone on with: that is said, with what to do", async () => {
-    const { runs, fnf } = await system(twice);
-    await runs.start("bad", { value: 60 });
+  it("are gone on with by another execution: what succeeded is not called again, however often", async () => {
+    const { runs, fnf, doubled } = await system(twice);
+    await runs.start("1-bad", { value: 60 });
     await runs.start("good", { value: 1 });
     await fnf.over();
-    await expect(runs.retry("bad")).rejects.toMatchObject({
-      kind: "refused",
-      message: expect.stringContaining("start"),
-    });
     await expect(runs.retry("good")).rejects.toMatchObject({ kind: "conflict" });
+    await expect(runs.retry("nobody")).rejects.toMatchObject({ kind: "not-found" });
+    const { started } = (await runs.get("1-bad"))!.run;
+    doubled.values.length = 0;
+    expect(await runs.retry("1-bad")).toMatchObject({ id: "1-bad", status: "running", started });
+    await fnf.over();
+    expect((await runs.get("1-bad"))!.run).toMatchObject({ status: "failed", error: { kind: "bad-input" } });
+    doubled.most = 1000;
+    await runs.retry("1-bad");
+    await expect(runs.retry("1-bad")).rejects.toMatchObject({ kind: "conflict" });
+    await fnf.over();
+    expect(doubled.values).toEqual([120, 120]);
+    expect(await runs.get("1-bad")).toMatchObject({
+      run: { id: "1-bad", status: "succeeded", started },
+      input: { value: 60 },
+      output: { value: 240 },
+      steps: [{ path: "one" }, { path: "two" }],
+    });
+    expect(fnf.executions.map(({ Name }) => Name)).toEqual(["__3_1-bad", "__2_1-bad", "good", "_1-bad"]);
+    expect(await runs.start("1-bad", {})).toMatchObject({ status: "succeeded", deduplicated: true });
+    await expect(runs.retry("1-bad")).rejects.toMatchObject({ kind: "conflict" });
+  });
+
+  it("are one run each in lists, however often they were begun", async () => {
+    const { runs, fnf, doubled } = await system(twice);
+    await runs.start("a-1", { value: 60 });
+    await runs.start("a-2", { value: 70 });
+    await runs.start("b-1", { value: 1 });
+    await fnf.over();
+    doubled.most = 1000;
+    await runs.retry("a-1");
+    await fnf.over();
+    const listed = async (filter: Parameters<typeof runs.list>[0]) =>
+      (await runs.list(filter)).runs.map(({ id, status }) => `${id} ${status}`);
+    expect(await listed({})).toEqual(["b-1 succeeded", "a-2 failed", "a-1 succeeded"]);
+    expect(await listed({ prefix: "a-" })).toEqual(["a-2 failed", "a-1 succeeded"]);
+    expect(await listed({ status: "succeeded" })).toEqual(["b-1 succeeded", "a-1 succeeded"]);
+    expect(await listed({ status: "failed" })).toEqual(["a-2 failed"]);
+  });
+
+  it("carry so much of what they had done, and do the rest again", async () => {
+    const { runs, fnf } = await system((flow) =>
+      flow.map(
+        "each-of-all-the-items-of-a-list",
+        input<readonly { value: number }[]>("items"),
+        (inner, item) => inner.function("one", double, item),
+        { atMost: 2000 },
+      ),
+    );
+    const items = Array.from({ length: 500 }, (_, index) => ({ value: index === 499 ? 500 : index % 100 }));
+    await runs.start("r", { items });
+    await fnf.over();
+    expect((await runs.retry("r")).status).toBe("running");
+    await fnf.over();
+    const [again] = fnf.executions;
+    expect(again!.Name).toBe("__2_r");
+    expect(Buffer.byteLength(again!.Input)).toBeLessThanOrEqual(64 * 1024);
+    const done = Object.keys((JSON.parse(again!.Input) as { done: object }).done).length;
+    expect(done).toBeGreaterThan(300);
+    expect(done).toBeLessThan(499);
+  });
+
+  it("that were stopped are gone on with, and stopped again", async () => {
+    const { runs, asked, fnf, doubled } = await system((flow) => {
+      const one = flow.function("one", double, { value: 1 });
+      return { one, answer: flow.callback("ask", questions, {}) };
+    });
+    await runs.start("r", {});
+    await question(asked);
+    await runs.stop("r");
+    expect(await runs.retry("r")).toMatchObject({ status: "running" });
+    await question(asked, 2);
+    expect(await runs.stop("r")).toMatchObject({ status: "stopped" });
+    await runs.answer("r/ask", { output: "early" });
+    await runs.retry("r");
+    await fnf.over();
+    expect((await runs.get("r"))!.output).toEqual({ one: { value: 2 }, answer: "early" });
+    expect(doubled.values).toEqual([1]);
+    // What was answered before is asked no more.
+    expect(asked).toHaveLength(2);
   });
 
   it("refuse ids and inputs that the service does not take", async () => {
@@ -233,8 +311,12 @@ describe("runs of a workflow on CloudFlow", () => {
     expect(looked).toEqual(granted("workflow.read"));
     expect(await askedBy(() => runs.answer("r/ask", { output: 1 }))).toEqual(granted("workflow.answer"));
     await runs.start("s", {});
-    const stopped = await askedBy(() => runs.stop("s"));
-    expect(stopped.filter((verb) => !looked.includes(verb))).toEqual(granted("workflow.control"));
+    const controlled = await askedBy(async () => {
+      await runs.stop("s");
+      await runs.retry("s");
+      await runs.stop("s");
+    });
+    expect(controlled.filter((verb) => !looked.includes(verb))).toEqual(granted("workflow.control"));
     expect(address.table).toBe("callbacks");
   });
 
@@ -321,6 +403,19 @@ describe("a step that waits for an answer", () => {
     expect((await runs.get("r"))!.run.error).toEqual({ kind: "refused", message: "not today" });
   });
 
+  it("is asked anew where its answer failed a run that is retried", async () => {
+    const { runs, asked, fnf } = await system(asks);
+    await runs.start("r", {});
+    await question(asked);
+    await runs.answer("r/ask", { error: { kind: "refused", message: "not today" } });
+    await fnf.over();
+    await runs.retry("r");
+    await question(asked, 2);
+    await runs.answer("r/ask", { output: { ok: true } });
+    await fnf.over();
+    expect((await runs.get("r"))!.output).toEqual({ ok: true });
+  });
+
   it("asks for each item by its own name, and again by another at the next attempt", async () => {
     const { runs, asked, fnf } = await system((flow) =>
       flow.map("each", input<readonly { n: number }[]>("items"), (inner, item) =>
@@ -390,6 +485,24 @@ describe("a step that is a task", () => {
       task: port,
     });
     await runs.start("r", {});
+    await fnf.over();
+    expect((await runs.get("r"))!.output).toEqual({ done: "t" });
+    expect(calls).toEqual(["submit t", "retry t"]);
+  });
+
+  it("is tried again with the run of the workflow, unless it succeeded", async () => {
+    const { port, calls } = tasks([
+      { status: "failed", error: { kind: "failed", message: "x" } },
+      {},
+      { status: "succeeded" },
+    ]);
+    const { runs, fnf } = await system((flow) => flow.task("one", work, { id: "t", input: {} }, { attempts: 1 }), {
+      task: port,
+    });
+    await runs.start("r", {});
+    await fnf.over();
+    expect((await runs.get("r"))!.run.status).toBe("failed");
+    await runs.retry("r");
     await fnf.over();
     expect((await runs.get("r"))!.output).toEqual({ done: "t" });
     expect(calls).toEqual(["submit t", "retry t"]);

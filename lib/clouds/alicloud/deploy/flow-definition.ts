@@ -60,6 +60,8 @@ export interface FlowWorld {
  * error, that `$Input` in the constructor of a catch is the state's input, and that the output of an asynchronous call
  * has the function's answer in `Body`, as that of a synchronous one.
  *
+ * An execution gets `{ run, round, done, input }` from the client.
+ *
  * @param definition one that is checked
  */
 export function flowDefinition(definition: Block, world: FlowWorld): FlowDefinition {
@@ -68,7 +70,7 @@ export function flowDefinition(definition: Block, world: FlowWorld): FlowDefinit
 }
 
 /**
- * The flows of a definition's wide maps, by the maps' names. An execution gets `{ run, path, batch, chunk,
+ * The flows of a definition's wide maps, by the maps' names. An execution gets `{ run, round, done, path, batch, chunk,
  * shape, items, known }` from the function that starts it: what its items read from around is in `known`, and each item has its number.
  *
  * @param definition one that is checked
@@ -93,6 +95,10 @@ const LONGEST_UNROLLED = 3600;
 /** What follows the ARN of a function that is called: the code that it has now. */
 export const QUALIFIER = "/LATEST";
 const ALWAYS_ANOTHER = 1000;
+/** What functions answered before the run was retried: they answer it once more. */
+const DONE: Constructor = { "done.$": "$Context.Execution.Input.done" };
+/** How often the run was begun: 1, and one more for each retry. */
+const ROUND: Constructor = { "round.$": "$Context.Execution.Input.round" };
 
 /** Where a step is compiled. */
 interface Place {
@@ -300,7 +306,7 @@ class FlowCompiler {
     const target = this.#world.function(step.function);
     const input = this.#inputOf(step, place);
     const call = (one: Pick<Call, "tries" | "failed" | "attempt" | "mode">) =>
-      this.#call(place, { name: step.name, field, target, input, next, ...one });
+      this.#call(place, { name: step.name, field, target, input: { ...input, ...DONE }, next, ...one });
     if (target.timeout <= LONGEST_CALL && (step.timeout ?? 0) <= LONGEST_CALL) {
       return call({ tries: step, failed: this.#caught(step, field, place, next) });
     }
@@ -325,7 +331,9 @@ class FlowCompiler {
           name: step.name,
           field,
           target,
-          input: { input: { "token.$": "$Context.Current.TaskToken", ...numberAt("attempt", attempt), ...input } },
+          input: {
+            input: { "token.$": "$Context.Current.TaskToken", ...numberAt("attempt", attempt), ...ROUND, ...input },
+          },
           tries: { ...HELP_TRIES, ...(step.timeout !== undefined && { timeout: step.timeout }) },
           mode: "WaitForCustomCallback",
           next,
@@ -384,7 +392,7 @@ class FlowCompiler {
       place.scope.add({
         state: { Type: "Wait", Name: waiting, "Seconds.$": `${outcome}.seconds`, Next: look },
       });
-      return ask(step.name, { verb: "submit", ...numberAt("attempt", attempt) });
+      return ask(step.name, { verb: "submit", ...numberAt("attempt", attempt), ...ROUND });
     });
   }
 
@@ -525,6 +533,7 @@ class FlowCompiler {
             "token.$": "$Context.Current.TaskToken",
             verb: "begin",
             ...own,
+            ...ROUND,
             flow: this.#world.wide!.flow(name),
             of: this.#world.name,
             "execution.$": "$Context.Execution.Name",

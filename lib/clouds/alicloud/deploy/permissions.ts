@@ -55,9 +55,16 @@ export const RAM_ACTIONS = {
   ],
   // A run of a known id is looked at.
   "workflow.start": ["fnf:StartExecution", "fnf:DescribeExecution"],
-  "workflow.read": ["fnf:DescribeExecution", "fnf:ListExecutions", "fnf:GetExecutionHistory"],
-  // It comes with `workflow.read`.
-  "workflow.control": ["fnf:StopExecution"],
+  // Of items of wide maps the workflow's own table knows.
+  "workflow.read": [
+    "fnf:DescribeExecution",
+    "fnf:ListExecutions",
+    "fnf:GetExecutionHistory",
+    "ots:GetRow",
+    "ots:GetRange",
+  ],
+  // It comes with `workflow.read`. A run that is retried gets another execution.
+  "workflow.control": ["fnf:StartExecution", "fnf:StopExecution"],
   "workflow.answer": ["ots:GetRow", "ots:PutRow", "fnf:ReportTaskSucceeded"],
   // A Kafka's own matter: it knows users of its own.
   "stream.produce": [],

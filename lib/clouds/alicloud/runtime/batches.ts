@@ -1,8 +1,10 @@
+import { createHash } from "node:crypto";
 import type { LinkAddress } from "../../../runtime/deployment.ts";
 import { type ErrorRecord, MillraceError, toErrorRecord } from "../../../runtime/errors.ts";
 import type { Row, TableReader, TableWriter } from "../../../runtime/ports.ts";
 import type { BatchStart, ChunkEnd, ItemAnswer, ItemBatches } from "../../../runtime/workflows/links.ts";
 import { mapItems } from "../../../runtime/workflows/map-items.ts";
+import type { StepRecord } from "../../../runtime/workflows/run.ts";
 import type { StepAnswer } from "../../../runtime/workflows/step-call.ts";
 import { CHUNK_ITEM, LARGEST_OUTPUT, MOST_STATE } from "../env.ts";
 import type { AlicloudWorld } from "./account.ts";
@@ -26,6 +28,10 @@ interface Batch extends Pick<BatchStart, "flow" | "of" | "execution" | "shape" |
   readonly run: string;
   readonly path: string;
   readonly token: string;
+  /** How often the run was begun. */
+  readonly round: number;
+  /** Of all that its items are done by. */
+  readonly hash: string;
   /** The first item of each execution, and the number of items. */
   readonly bounds: readonly number[];
   /** Executions at once. */
@@ -53,6 +59,11 @@ interface End {
   readonly broken?: ErrorRecord;
 }
 
+/** What a map of a run was done by last, for who looks at the run, and who retries it. */
+interface Last extends Pick<Batch, "round" | "hash" | "answer"> {
+  readonly batch: string;
+}
+
 /** What the executions before `next` came to together. */
 interface Counted extends End {
   readonly next: number;
@@ -65,14 +76,21 @@ interface Open {
   /** Since when who waited knows, and by which token. */
   readonly over?: number;
   readonly told?: string;
+  /** Its run may be retried. */
+  readonly hasFailed?: boolean;
 }
 
 const OPEN = "$batches";
 const partitionOf = (batch: string): string => `$batch/${batch}`;
-const sortOf = (kind: "end" | "output", chunk: number): string => `${kind}/${String(chunk).padStart(6, "0")}`;
+const lastOf = (run: string): string => `$last/${run}`;
+/** `answers` are those of an execution with failures; `kept` what succeeded of them before the run was retried. */
+const sortOf = (kind: "end" | "output" | "answers" | "kept", chunk: number): string =>
+  `${kind}/${String(chunk).padStart(6, "0")}`;
 
 /** How long it is known that a batch is over: a call that comes twice comes by then. Milliseconds. */
 const MEMORY = 86_400_000;
+/** How long a run that failed goes on from what its maps came to. Milliseconds. */
+const RETRIED_WITHIN = 14 * 86_400_000;
 
 export class Batches implements ItemBatches {
   readonly #table: TableReader & TableWriter;
@@ -93,13 +111,21 @@ export class Batches implements ItemBatches {
     const { batch, flow, of, execution, shape, known, collects } = start;
     const given = givenOf(start);
     if ("error" in given) return this.#flows(of).report(token, JSON.stringify({ status: "failed", ...given }));
+    const round = Number(start.round);
+    const hash = hashOf([given.items, known, shape, given.bounds, Number(start.tolerated), collects]);
     const first: Batch = {
-      ...{ flow, of, execution, shape, run, path, token, collects, begun: 0, bounds: given.bounds },
+      ...{ flow, of, execution, shape, run, path, token, round, hash, collects, begun: 0, bounds: given.bounds },
       counted: { next: 0, succeeded: 0, failed: 0 },
       ...{ tolerated: Number(start.tolerated), atOnce: Number(start.chunks) },
     };
-    await this.#once(OPEN, batch, { since: this.#world.clock.now() } satisfies Open);
+    const since = this.#world.clock.now();
+    await this.#once(OPEN, batch, { since } satisfies Open);
     await this.#once(partitionOf(batch), "given", { items: given.items, known } satisfies Given);
+    const answer = await this.#goOnFrom(batch, first);
+    if (answer) {
+      await this.#table.put(OPEN, batch, { since, over: since } satisfies Open);
+      return this.#flows(of).report(token, JSON.stringify(answer));
+    }
     // A call that comes again may have another token.
     if (!(await this.#once(partitionOf(batch), "batch", first))) {
       await this.#waits(batch, token);
@@ -112,12 +138,98 @@ export class Batches implements ItemBatches {
     const head = await this.#head(batch);
     // What is told after the batch is forgotten is of no use to anybody.
     if (!head) return;
-    if ("items" in end && head.value.collects) {
-      await this.#once(partitionOf(batch), sortOf("output", chunk), end.items.map(outputOf));
-    }
-    const row = "items" in end ? endOf(end.items) : brokenBy(end.error);
+    const row = "items" in end ? await this.#keep(batch, head.value, chunk, end.items) : brokenBy(end.error);
     if (!(await this.#once(partitionOf(batch), sortOf("end", chunk), row))) await this.#startAgain(batch);
     await this.#goOn(batch);
+  }
+
+  /** What it came to, once that is written down which it came to by. */
+  async #keep(batch: string, head: Batch, chunk: number, done: readonly ItemAnswer[]): Promise<End> {
+    const kept = await this.#kept(batch, head, chunk);
+    const left = done.values();
+    const items = kept ? kept.map((item) => item ?? left.next().value!) : done;
+    const row = endOf(items);
+    if (head.collects) await this.#once(partitionOf(batch), sortOf("output", chunk), items.map(outputOf));
+    if (row.failed > 0) await this.#once(partitionOf(batch), sortOf("answers", chunk), items);
+    return row;
+  }
+
+  /** The answers of an execution's items that succeeded before the run was retried. */
+  async #kept(batch: string, { round }: Batch, chunk: number): Promise<readonly (ItemAnswer | null)[] | undefined> {
+    if (round === 1) return undefined;
+    const row = await this.#table.get<readonly (ItemAnswer | null)[]>(partitionOf(batch), sortOf("kept", chunk));
+    return row?.value;
+  }
+
+  /**
+   * Takes over what the same items came to when the run was begun before: every execution that is over, and of those
+   * that had failures the items that succeeded.
+   *
+   * @returns the answer, where all of them are done
+   */
+  async #goOnFrom(batch: string, { run, path, round, hash }: Batch): Promise<StepAnswer | undefined> {
+    const last = (await this.#table.get<Last>(lastOf(run), path))?.value;
+    const isSame = last?.hash === hash;
+    // A call that comes again finds itself.
+    const answer = isSame && (last.round < round || last.batch === batch) ? last.answer : undefined;
+    if (isSame && !answer && last.round < round) await this.#takeOver(last.batch, batch);
+    await this.#putLast(run, path, { batch, round, hash, ...(answer && { answer }) });
+    return answer;
+  }
+
+  async #takeOver(before: string, batch: string): Promise<void> {
+    const [from, to] = [partitionOf(before), partitionOf(batch)];
+    const rows = new Map((await this.#all(from, "")).map(({ sort, value }) => [sort, value] as const));
+    for (const [sort, value] of rows) {
+      const [kind, chunk] = [sort.split("/")[0], Number(sort.split("/")[1])];
+      if (kind === "kept" && !rows.has(sortOf("end", chunk))) await this.#once(to, sort, value);
+      if (kind === "answers") {
+        const kept = (value as readonly ItemAnswer[]).map((item) => (item.status === "succeeded" ? item : null));
+        await this.#once(to, sortOf("kept", chunk), kept);
+      }
+      const { failed, broken } = value as End;
+      if (kind !== "end" || failed > 0 || broken) continue;
+      const output = rows.get(sortOf("output", chunk));
+      if (output !== undefined) await this.#once(to, sortOf("output", chunk), output);
+      await this.#once(to, sort, value);
+    }
+  }
+
+  async #putLast(run: string, path: string, last: Last): Promise<void> {
+    await this.#table.put(lastOf(run), path, last, { expires: this.#world.clock.now() + RETRIED_WITHIN });
+  }
+
+  /** The steps of a run: of its wide maps how many items are over, and after them those that failed. */
+  async withItems(run: string, steps: readonly StepRecord[]): Promise<readonly StepRecord[]> {
+    const maps = await this.#all<Last>(lastOf(run), "");
+    const all = await Promise.all(maps.map((row) => this.#itemsOf(row)));
+    return steps.flatMap((step, index) => {
+      // What is tried again is another step of the same name.
+      const isLast = !steps.slice(index + 1).some((later) => later.step === step.step);
+      const own = isLast ? all.filter(({ name }) => name === step.step) : [];
+      if (own.length === 0) return [step];
+      const failed = own.flatMap((one) => one.failed).slice(0, MOST_SHOWN);
+      return [{ ...step, items: sumOf(own.map(({ items }) => items)) }, ...failed.map((item) => item(step))];
+    });
+  }
+
+  async #itemsOf({ sort: path, value: { batch, answer } }: Row<Last>) {
+    const name = path.slice(path.lastIndexOf("/") + 1);
+    const head = (await this.#head(batch))?.value;
+    // It is forgotten that a batch is over, and not what it came to.
+    if (!head) return { name, items: countOf(answer), failed: [] };
+    const [{ counted, ends }, answers] = await Promise.all([
+      this.#counted(batch, head),
+      this.#all<readonly ItemAnswer[]>(partitionOf(batch), "answers/"),
+    ]);
+    const items = sumOf([counted, ...ends.values()].map((end) => ({ ...end, total: 0 })));
+    const failed = answers.flatMap(({ sort, value }) => {
+      const first = head.bounds[Number(sort.slice("answers/".length))]!;
+      return value.flatMap((item, place) =>
+        item.status === "failed" ? [failedItem(`${path}[${first + place}]`, item.error)] : [],
+      );
+    });
+    return { name, items: { ...items, total: head.bounds.at(-1)! }, failed };
   }
 
   async stop(batch: string): Promise<void> {
@@ -188,14 +300,14 @@ export class Batches implements ItemBatches {
       if (answer) return this.#tell(batch);
       const { counted, ends } = await this.#counted(batch, head.value);
       const outcome = await this.#outcome(batch, head.value, [counted, ...ends.values()], counted.next + ends.size);
-      const due = Math.max(begun, Math.min(bounds.length - 1, counted.next + ends.size + atOnce));
+      const due = Math.max(begun, dueBy(bounds.length - 1, counted.next, atOnce, ends));
       // What is over since this began is for those who tell of it.
       wanted ??= due;
       if (!outcome && begun >= wanted) return;
       const next: Batch = { ...head.value, counted, ...(outcome ? { answer: outcome } : { begun: due }) };
       if (!(await this.#put(batch, next, head.version))) continue;
       if (outcome) return this.#tell(batch);
-      const chunks = range(begun, due);
+      const chunks = range(Math.max(begun, counted.next), due).filter((chunk) => !ends.has(chunk));
       await this.#start(batch, next, chunks);
       return this.#stopUnlessAwaited(batch, chunks);
     }
@@ -222,13 +334,17 @@ export class Batches implements ItemBatches {
   }
 
   /** A name is started once, however often that is asked for. */
-  async #start(batch: string, { flow, shape, run, path, bounds }: Batch, chunks: readonly number[]): Promise<void> {
+  async #start(batch: string, head: Batch, chunks: readonly number[]): Promise<void> {
     if (chunks.length === 0) return;
+    const { flow, shape, run, round, path, bounds } = head;
     const given = await this.#table.get<Given>(partitionOf(batch), "given");
     const { items, known } = given!.value;
     for (const chunk of chunks) {
-      const own = range(bounds[chunk]!, bounds[chunk + 1]!).map((index) => itemOf(items[index], index));
-      const input = JSON.stringify({ run, path, batch, chunk, shape, items: own, known });
+      const kept = await this.#kept(batch, head, chunk);
+      const own = range(bounds[chunk]!, bounds[chunk + 1]!)
+        .filter((_, place) => !kept?.[place])
+        .map((index) => itemOf(items[index], index));
+      const input = JSON.stringify({ run, round, done: {}, path, batch, chunk, shape, items: own, known });
       await this.#flows(flow).start(chunkName(run, batch, chunk), input);
     }
   }
@@ -257,8 +373,9 @@ export class Batches implements ItemBatches {
   async #tell(batch: string): Promise<void> {
     const [head, open] = await Promise.all([this.#head(batch), this.#table.get<Open>(OPEN, batch)]);
     if (!head?.value.answer || !open) return;
-    const { answer, flow, of, token, run } = head.value;
+    const { answer, flow, of, token, run, path, round, hash } = head.value;
     if (open.value.told === token) return;
+    if (answer.status === "succeeded") await this.#putLast(run, path, { batch, round, hash, answer });
     if (answer.status === "failed") {
       const left = await this.#underWay(batch, head.value);
       await stopQuietly(
@@ -272,7 +389,8 @@ export class Batches implements ItemBatches {
       // Nobody waits for the token: it was told before, or its execution is over.
       if (toErrorRecord(error).kind !== "failed") throw error;
     }
-    await this.#table.put(OPEN, batch, { ...open.value, over: this.#world.clock.now(), told: token } satisfies Open);
+    const over = { over: this.#world.clock.now(), told: token, hasFailed: answer.status === "failed" };
+    await this.#table.put(OPEN, batch, { ...open.value, ...over } satisfies Open);
   }
 
   /** Whether the execution that waits is under way. */
@@ -355,7 +473,8 @@ export class Batches implements ItemBatches {
     return unlessConflict(this.#table.put(partition, sort, value, { ifVersion: "absent" }));
   }
 
-  #isForgotten = ({ over }: Open): boolean => over !== undefined && this.#world.clock.now() - over > MEMORY;
+  #isForgotten = ({ over, hasFailed }: Open): boolean =>
+    over !== undefined && this.#world.clock.now() - over > (hasFailed ? RETRIED_WITHIN : MEMORY);
 
   async #forget(batch: string): Promise<void> {
     const partition = partitionOf(batch);
@@ -421,6 +540,41 @@ function endOf(items: readonly ItemAnswer[]): End {
     ...(failures[0] && { error: failures[0] }),
   };
 }
+
+/** Items that failed that a run tells of. */
+const MOST_SHOWN = 100;
+
+/** Its steps are known to its own execution alone; when it was done, too. */
+const failedItem =
+  (path: string, error: ErrorRecord) =>
+  ({ started, ended }: StepRecord): StepRecord => ({
+    ...{ path, step: path, status: "failed", started, attempts: 1, error },
+    ...(ended !== undefined && { ended }),
+  });
+
+type ItemCounts = NonNullable<StepRecord["items"]>;
+
+const sumOf = (counts: readonly ItemCounts[]): ItemCounts => {
+  const sum = (field: keyof ItemCounts) => counts.reduce((total, one) => total + one[field], 0);
+  return { total: sum("total"), succeeded: sum("succeeded"), failed: sum("failed") };
+};
+
+function countOf(answer: StepAnswer | undefined): ItemCounts {
+  const output =
+    answer?.status === "succeeded" ? (answer.output as readonly unknown[] | Omit<ItemCounts, "total">) : [];
+  if ("succeeded" in output) return { ...output, total: output.succeeded + output.failed };
+  // Of an item that failed and was tolerated, and of one that came to nothing, the output is the same.
+  return { total: output.length, succeeded: output.length, failed: 0 };
+}
+
+/** As many executions under way as there may be, behind those that are over: the first that is not to start yet. */
+function dueBy(count: number, from: number, atOnce: number, ends: ReadonlyMap<number, unknown>): number {
+  let [due, open] = [from, 0];
+  for (; due < count && (open < atOnce || ends.has(due)); due += 1) if (!ends.has(due)) open += 1;
+  return due;
+}
+
+const hashOf = (value: unknown): string => createHash("sha256").update(JSON.stringify(value)).digest("hex");
 
 const brokenBy = (broken: ErrorRecord): End => ({ succeeded: 0, failed: 0, broken });
 

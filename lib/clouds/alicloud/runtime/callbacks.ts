@@ -11,6 +11,8 @@ import { port as tablestorePort } from "./tablestore.ts";
 /** Who waits, and what came of it, whichever is first. */
 interface Waiting {
   readonly token?: string;
+  /** Of the run when it was asked last: 1, and one more for each retry. */
+  readonly round?: number;
   readonly answer?: StepAnswer;
 }
 
@@ -26,9 +28,14 @@ export async function callbacksOf(
   const flows = new Flows(address, world);
   const change = (callback: string, with_: (now: Waiting) => Waiting) => changed(table, callback, with_, world);
   return {
-    async expect(callback, token) {
-      const { answer } = await change(callback, (now) => ({ ...now, token }));
+    async expect(callback, token, round) {
+      const { answer } = await change(callback, (now) => {
+        // What failed a run is asked anew when the run is retried.
+        const isOld = now.answer?.status === "failed" && (now.round ?? 1) < round;
+        return { token, round, ...(now.answer && !isOld && { answer: now.answer }) };
+      });
       if (answer) await flows.report(token, JSON.stringify(answer));
+      return answer !== undefined;
     },
     async answer(callback, given) {
       const said = toStepAnswer(given);

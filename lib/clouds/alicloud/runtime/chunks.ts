@@ -6,6 +6,19 @@ import type { Execution, Flows } from "./flows.ts";
 /** Names of executions begin with a letter or `_`; ids of runs with a letter or a digit. */
 export const executionName = (run: string): string => (/^\d/.test(run) ? `_${run}` : run);
 
+/** The name of a run's execution. No id begins with `_`. @param round 1, and one more for each retry */
+export const roundName = (run: string, round: number): string =>
+  round === 1 ? executionName(run) : `__${round}_${run}`;
+
+/** How the names of executions begin that go on with a run. */
+export const RETRIED = "__";
+
+/** The run of an execution, and how often it had been begun. */
+export function runIn(name: string): { readonly run: string; readonly round: number } {
+  const [, round, run] = /^__(\d+)_(.+)$/.exec(name) ?? [];
+  return run === undefined ? { run: name.replace(/^_/, ""), round: 1 } : { run, round: Number(round) };
+}
+
 /** The name of the execution that does some items of a run's batch. */
 export const chunkName = (run: string, batch: string, chunk: number): string =>
   `${executionName(run)}--${createHash("sha256").update(batch).digest("hex").slice(0, 12)}-${chunk}`;

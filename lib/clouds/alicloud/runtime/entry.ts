@@ -1,14 +1,14 @@
-import { DeployedFunction, type PlatformCall } from "../../../runtime/deployed.ts";
+import { DeployedFunction } from "../../../runtime/deployed.ts";
 import type { Deployment } from "../../../runtime/deployment.ts";
 import { toErrorRecord } from "../../../runtime/errors.ts";
 import type { Served } from "../../../runtime/serve.ts";
 import { SURROUNDINGS, type Surroundings } from "../../../runtime/surroundings.ts";
-import type { StepCall } from "../../../runtime/workflows/step-call.ts";
+import type { StepAnswer } from "../../../runtime/workflows/step-call.ts";
 import { readEnvironment } from "../../../shared/environment.ts";
 import type { AlicloudWorld, Credentials } from "./account.ts";
 import { parse, toEvents } from "./events.ts";
 import { toThrown } from "./functions.ts";
-import { toStepCall } from "./step.ts";
+import { doStep, toStepCall } from "./step.ts";
 
 /** What Function Compute tells a function of its call. https://www.alibabacloud.com/help/en/functioncompute/fc/user-guide/event-handlers-1 */
 export interface FunctionContext {
@@ -32,7 +32,7 @@ export function start(deployment: Deployment, around: Surroundings = SURROUNDING
     const call = { id: requestId, deadline: clock.now() + timeout * 1000 };
     const value = parse(Buffer.from(event).toString("utf8"));
     const step = toStepCall(value);
-    if (step) return toStepAnswer(deployed, step, call);
+    if (step) return toStepAnswer(() => doStep(value, step, () => deployed.step(step, call)));
     const attempt = deployed.attemptIn(value);
     if (attempt) {
       const outcome = await deployed.work(attempt, call);
@@ -46,13 +46,9 @@ export function start(deployment: Deployment, around: Surroundings = SURROUNDING
 }
 
 /** @throws what is to be tried again: the workflow does it when the call fails. */
-async function toStepAnswer(
-  deployed: DeployedFunction<AlicloudWorld>,
-  step: StepCall,
-  call: PlatformCall,
-): Promise<Uint8Array> {
+async function toStepAnswer(work: () => Promise<StepAnswer>): Promise<Uint8Array> {
   try {
-    return Buffer.from(JSON.stringify(await deployed.step(step, call)));
+    return Buffer.from(JSON.stringify(await work()));
   } catch (error) {
     throw toThrown(toErrorRecord(error));
   }

@@ -2,7 +2,7 @@ import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import type { LateRuns } from "../../../runtime/workflows/links.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { batchesOf } from "./batches.ts";
-import { stopChunks } from "./chunks.ts";
+import { runIn, stopChunks } from "./chunks.ts";
 import { chunkFlows, Flows } from "./flows.ts";
 
 /** The executions of a flow that began too long ago, and batches of items that nobody goes on with. */
@@ -16,7 +16,7 @@ export function port(address: LinkAddress, world: AlicloudWorld): LateRuns {
         const page = await flows.list({ status: "Running", before, limit: 99, ...(next && { next }) });
         for (const { Name } of page.executions) {
           await flows.stop(Name, "timed-out", "longer than the workflow allows");
-          await stopChunks(chunkFlows(address, world), Name.replace(/^_/, ""));
+          await stopChunks(chunkFlows(address, world), runIn(Name).run);
         }
         stopped += page.executions.length;
         next = page.next;

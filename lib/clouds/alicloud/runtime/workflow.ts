@@ -13,8 +13,9 @@ import {
 } from "../../../runtime/workflows/run.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { callbacksOf } from "./callbacks.ts";
-import { executionName, stopChunks } from "./chunks.ts";
+import { executionName, isUnderWay, RETRIED, roundName, runIn, stopChunks } from "./chunks.ts";
 import { chunkFlows, type Execution, type ExecutionEvent, Flows } from "./flows.ts";
+import { atMost, type DoneSteps, doneIn } from "./step.ts";
 
 /** A workflow on CloudFlow. */
 export const port = (address: LinkAddress, world: AlicloudWorld): CloudFlow => new CloudFlow(address, world);
@@ -39,10 +40,10 @@ export class CloudFlow implements WorkflowStarter, WorkflowController, WorkflowA
    * @throws `bad-input` for an id that is none.
    */
   async start(id: string, input: unknown): Promise<WorkflowRun> {
-    const name = nameOf(id);
-    const known = await this.#flows.describe(name);
+    const known = await this.#latest(id);
     if (known) return { ...this.#run(known), deduplicated: true };
-    const text = JSON.stringify({ run: id, input: input ?? null });
+    const name = executionName(id);
+    const text = JSON.stringify({ run: id, round: 1, done: {}, input: input ?? null });
     const bytes = Buffer.byteLength(text);
     if (bytes > MOST_BYTES) {
       throw new MillraceError(
@@ -53,32 +54,37 @@ export class CloudFlow implements WorkflowStarter, WorkflowController, WorkflowA
     const started = await this.#flows.start(name, text);
     const found = started ?? (await this.#flows.describe(name));
     if (!found) throw new MillraceError("unavailable", `${this.#address.part}: "${id}" is there, and is not found`);
-    return { ...this.#run({ Input: text, ...found, Name: name }), ...(!started && { deduplicated: true }) };
+    const first = { Input: text, ...found, Name: name };
+    return { ...this.#run({ first, last: first }), ...(!started && { deduplicated: true }) };
   }
 
   async get(id: string): Promise<WorkflowHistory | undefined> {
-    const name = nameOf(id);
-    const found = await this.#flows.describe(name);
+    const found = await this.#latest(id);
     if (!found) return undefined;
-    const events = await this.#flows.history(name);
+    const { last } = found;
+    const events = await this.#flows.history(last.Name);
     const run = this.#run(found, events);
-    const output = (jsonOf(found.Output) as { readonly output?: unknown } | undefined)?.output;
+    const output = (jsonOf(last.Output) as { readonly output?: unknown } | undefined)?.output;
+    const steps = stepsOf(events, field(this.#address, "steps").split(","));
     return {
       run,
-      input: inputOf(found),
+      input: inputOf(last),
       ...(run.status === "succeeded" && { output: output ?? null }),
-      steps: stepsOf(events, field(this.#address, "steps").split(",")),
+      steps: await this.#withItems(id, steps),
     };
   }
 
   /** Whether there is a run of this id. */
   async has(id: string): Promise<boolean> {
-    return RUN_ID.test(id) && (await this.#flows.describe(nameOf(id))) !== undefined;
+    return RUN_ID.test(id) && (await this.#flows.describe(executionName(id))) !== undefined;
   }
 
+  /** Runs that were retried are where they began, and what they are now. */
   async list({ status, after, before, prefix, limit = 100, cursor }: WorkflowFilter = {}): Promise<WorkflowPage> {
     const wanted = status === undefined ? undefined : [status].flat();
-    const only = wanted?.length === 1 ? STATUSES[wanted[0]!] : undefined;
+    const retried = await this.#retried();
+    // The service knows how each execution ended, and not that another went on with its run.
+    const only = wanted?.length === 1 && retried.size === 0 ? STATUSES[wanted[0]!] : undefined;
     const { executions, next } = await this.#flows.list({
       limit,
       ...(only !== undefined && { status: only }),
@@ -87,7 +93,9 @@ export class CloudFlow implements WorkflowStarter, WorkflowController, WorkflowA
       ...(before !== undefined && { before }),
       ...(cursor !== undefined && { next: cursor }),
     });
-    const runs = executions.map((execution) => this.#run(execution));
+    const runs = executions
+      .filter(({ Name }) => runIn(Name).round === 1)
+      .map((first) => this.#run({ first, last: retried.get(runIn(first.Name).run) ?? first }));
     return {
       runs: wanted ? runs.filter((run) => wanted.includes(run.status)) : runs,
       ...(next !== undefined && { next }),
@@ -96,25 +104,40 @@ export class CloudFlow implements WorkflowStarter, WorkflowController, WorkflowA
 
   /** Functions that run go on to their ends; the flow does not wait for them. Executions of its items are stopped too. */
   async stop(id: string): Promise<WorkflowRun> {
-    const name = nameOf(id);
-    const run = await this.#known(id);
+    const found = await this.#known(id);
+    const run = this.#run(found);
     if (isOver(run.status)) return run;
-    await this.#flows.stop(name, "stopped", "somebody asked for it");
+    await this.#flows.stop(found.last.Name, "stopped", "somebody asked for it");
     // After the run itself: whatever is started from now on finds that nobody waits.
     await stopChunks(chunkFlows(this.#address, this.#world), id);
-    return this.#known(id);
+    return this.#run(await this.#known(id));
   }
 
-  /** @throws `refused`: the service begins no execution again, and a new one would do everything once more. */
+  /**
+   * A new execution, since the service begins none again: functions that succeeded are not called again by it but
+   * answer what they answered, up to {@link MOST_DONE} bytes in all; what is more is done again, and so are waits.
+   *
+   * @throws `conflict` unless it failed or was stopped
+   */
   async retry(id: string): Promise<WorkflowRun> {
-    const run = await this.#known(id);
-    if (run.status !== "failed" && run.status !== "stopped") {
-      throw new MillraceError("conflict", `"${id}" is ${run.status}: only what failed or was stopped is retried`);
+    const found = await this.#known(id);
+    const { status } = this.#run(found);
+    if (status !== "failed" && status !== "stopped") {
+      throw new MillraceError("conflict", `"${id}" is ${status}: only what failed or was stopped is retried`);
     }
-    throw new MillraceError(
-      "refused",
-      `CloudFlow cannot go on with "${id}" from the steps that did not succeed: start another run with the same input`,
-    );
+    const { Name, Input } = found.last;
+    const { input = null, done = {} } = (jsonOf(Input) ?? {}) as {
+      readonly input?: unknown;
+      readonly done?: DoneSteps;
+    };
+    const events = await this.#flows.history(Name);
+    const all = { ...done, ...doneIn(events.map(({ EventDetail }) => EventDetail)) };
+    const round = runIn(Name).round + 1;
+    const given = { run: id, round, input };
+    const room = MOST_BYTES - Buffer.byteLength(JSON.stringify({ ...given, done: {} }));
+    const text = JSON.stringify({ ...given, done: atMost(all, Math.min(MOST_DONE, room)) });
+    await this.#flows.start(roundName(id, round), text);
+    return this.#run(await this.#known(id));
   }
 
   /** @throws `not-found` where no step of the workflow asks anybody. */
@@ -125,25 +148,62 @@ export class CloudFlow implements WorkflowStarter, WorkflowController, WorkflowA
     await (await callbacksOf(this.#address, this.#world)).answer(callback, answer);
   }
 
-  async #known(id: string): Promise<WorkflowRun> {
-    const found = await this.#flows.describe(nameOf(id));
-    if (found) return this.#run(found);
+  async #known(id: string): Promise<Rounds> {
+    const found = await this.#latest(id);
+    if (found) return found;
     throw new MillraceError("not-found", `${this.#address.part} has no run "${id}"`);
   }
 
-  #run(execution: Execution, events: readonly ExecutionEvent[] = []): WorkflowRun {
-    const { Name, StartedTime, StoppedTime } = execution;
-    const isLate = this.#isLate(execution);
-    const status = isLate ? "failed" : STATES[execution.Status];
-    const output = (jsonOf(execution.Output) as { readonly output?: unknown } | undefined)?.output;
+  /** What succeeded or is under way was not retried. @throws `bad-input` for an id that is none. */
+  async #latest(id: string): Promise<Rounds | undefined> {
+    checkId(id);
+    const first = await this.#flows.describe(executionName(id));
+    let last = first;
+    for (let next = last; next; next = await this.#after(id, last!)) last = next;
+    return first && last && { first, last };
+  }
+
+  async #after(id: string, last: Execution): Promise<Execution | undefined> {
+    if (isUnderWay(last) || last.Status === "Succeeded") return undefined;
+    return this.#flows.describe(roundName(id, runIn(last.Name).round + 1));
+  }
+
+  /** The last executions of runs that were retried, by the runs. */
+  async #retried(): Promise<ReadonlyMap<string, Execution>> {
+    const found = new Map<string, Execution>();
+    for (let next: string | undefined = ""; next !== undefined; ) {
+      const page = await this.#flows.list({ prefix: RETRIED, limit: 99, ...(next && { next }) });
+      for (const execution of page.executions) {
+        const { run, round } = runIn(execution.Name);
+        const known = found.get(run);
+        if (!known || runIn(known.Name).round < round) found.set(run, execution);
+      }
+      next = page.next;
+    }
+    return found;
+  }
+
+  /** What is known of items that have executions of their own. */
+  async #withItems(id: string, steps: readonly StepRecord[]): Promise<readonly StepRecord[]> {
+    if (this.#address.chunks === undefined) return steps;
+    const { batchesOf } = await import("./batches.ts");
+    const batches = await batchesOf(this.#address, this.#world);
+    return batches.withItems(id, steps);
+  }
+
+  #run({ first, last }: Rounds, events: readonly ExecutionEvent[] = []): WorkflowRun {
+    const { StoppedTime } = last;
+    const isLate = this.#isLate(last);
+    const status = isLate ? "failed" : STATES[last.Status];
+    const output = (jsonOf(last.Output) as { readonly output?: unknown } | undefined)?.output;
     return {
       workflow: this.#address.part,
-      id: Name.replace(/^_/, ""),
+      id: runIn(first.Name).run,
       status,
-      started: StartedTime,
+      started: first.StartedTime,
       ...(StoppedTime && isOver(status) && { ended: StoppedTime }),
-      ...(status === "failed" && { error: isLate ? LATE : errorOf(execution, events) }),
-      inputPreview: previewOf(inputOf(execution)),
+      ...(status === "failed" && { error: isLate ? LATE : errorOf(last, events) }),
+      inputPreview: previewOf(inputOf(last)),
       ...(status === "succeeded" && { outputPreview: previewOf(output ?? null) }),
     };
   }
@@ -155,8 +215,16 @@ export class CloudFlow implements WorkflowStarter, WorkflowController, WorkflowA
   }
 }
 
+/** The executions of a run: of one that was never retried they are the same. */
+interface Rounds {
+  readonly first: Execution;
+  readonly last: Execution;
+}
+
 /** Of an execution's input, and of a state's. https://www.alibabacloud.com/help/en/serverless-workflow/latest/limits */
 const MOST_BYTES = 64 * 1024;
+/** Of what a run that is retried had done before: every call of a function carries it. */
+const MOST_DONE = 32 * 1024;
 
 const LATE: ErrorRecord = { kind: "timed-out", message: "the run took longer than its workflow allows" };
 
@@ -175,14 +243,12 @@ const STATUSES: Readonly<Partial<Record<WorkflowStatus, Execution["Status"]>>> =
   succeeded: "Succeeded",
 };
 
-function nameOf(id: string): string {
-  if (!RUN_ID.test(id)) {
-    throw new MillraceError(
-      "bad-input",
-      `id: got ${JSON.stringify(id)}, allowed: letters, digits, - and _, a letter or digit first, at most 64`,
-    );
-  }
-  return executionName(id);
+function checkId(id: string): void {
+  if (RUN_ID.test(id)) return;
+  throw new MillraceError(
+    "bad-input",
+    `id: got ${JSON.stringify(id)}, allowed: letters, digits, - and _, a letter or digit first, at most 64`,
+  );
 }
 
 const inputOf = ({ Input }: Execution): unknown =>
