@@ -1,8 +1,10 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Agenda } from "../../../lib/clouds/local/host/agenda.ts";
 import { VirtualClock } from "../../../lib/clouds/local/host/virtual-clock.ts";
 import { sleep } from "../../../lib/runtime/clock.ts";
-import { makeHost } from "./fixtures/kit.ts";
+import { makeHost, until } from "./fixtures/kit.ts";
 
 const START = Date.parse("2026-01-01T00:00:00Z");
 
@@ -100,6 +102,40 @@ describe("virtual time", () => {
     const call = host.functions.invoke("works", null);
     await clock.advance("1 day");
     expect(await call).toBe(START);
+  });
+
+  it("is all that handlers wait for once nothing of them goes on, nor of those that wait for their room", async () => {
+    const clock = new VirtualClock(START);
+    const host = makeHost({ clock, most: 1 });
+    const file = join(host.folder, "written");
+    host.define(
+      "waits",
+      `async (event, { clock }) => {
+        const asleep = new Promise((resolve) => clock.at(clock.now() + 60_000, resolve));
+        // Of what goes on meanwhile, none can be seen from outside.
+        await promisify(deflateRaw)(randomBytes(2 ** 24));
+        await promisify(execFile)("sleep", ["0.2"]);
+        await appendFile(${JSON.stringify(file)}, "x");
+        await asleep;
+        await appendFile(${JSON.stringify(file)}, "y");
+      }`,
+      { timeout: 600 },
+      `import { execFile } from "node:child_process";
+       import { randomBytes } from "node:crypto";
+       import { appendFile } from "node:fs/promises";
+       import { promisify } from "node:util";
+       import { deflateRaw } from "node:zlib";`,
+    );
+    const { functions } = host;
+    const calls = [functions.invoke("waits", null), functions.invoke("waits", null)];
+    expect(functions.isQuiet).toBe(false);
+    for (const written of ["x", "xyx"]) {
+      await until("only time can wake it", () => functions.isQuiet);
+      expect(readFileSync(file, "utf8")).toBe(written);
+      await clock.advance("1 minute");
+    }
+    await Promise.all(calls);
+    expect(functions.isQuiet).toBe(true);
   });
 
   it("ends a handler that has run out of it", async () => {

@@ -226,9 +226,9 @@ export class Functions {
     return this.#deliveries.waiting();
   }
 
-  /** Whether every invocation is over, and its caller has the answer. */
+  /** Whether every invocation is over, and its caller has the answer, or waits for virtual time. */
   get isQuiet(): boolean {
-    return this.#open === 0;
+    return this.#open === this.#options.processes.resting;
   }
 
   /** Ends all processes; resolves when what they have done is journaled. */

@@ -113,6 +113,8 @@ export class Instance {
   #wasAsked = false;
   #invocations = 0;
   #settles = 0;
+  /** The last message since which nothing but time can wake the code. */
+  #rested = 0;
   #tail = "";
   #hasCrashedIdle = false;
 
@@ -245,7 +247,10 @@ export class Instance {
         this.#alarms.delete(message.alarm);
         break;
       case "settled":
-        this.#settling.get(message.settle)?.();
+        for (const [settle, settled] of this.#settling) if (settle <= message.settle) settled();
+        break;
+      case "resting":
+        this.#rested = message.settle;
         break;
     }
   }
@@ -339,6 +344,11 @@ export class Instance {
     if (!current) return;
     const isTaken = !this.#hasCrashedIdle || current.crash !== undefined;
     this.#settle(current, isTaken ? { error: this.#explain(current, code, signal) } : NOT_TAKEN);
+  }
+
+  /** Whether its invocation waits for virtual time, and for nothing else. */
+  get isResting(): boolean {
+    return this.#current !== undefined && this.#settles > 0 && this.#rested === this.#settles;
   }
 
   /** Whether an invocation of it was asked to end; what that has left behind is not to meet the next one. */

@@ -151,6 +151,13 @@ export class Processes {
     return pool !== undefined && !this.#isClosed && this.#mayStart(pool, lane) && pool.waiting[lane].length === 0;
   }
 
+  /** Invocations that wait for virtual time, or for the room of those that do. */
+  get resting(): number {
+    const waiting = [...this.#pools.values()].flatMap((pool) => LANES.map((lane) => pool.waiting[lane].length));
+    const resting = [...this.#running].filter(({ isResting }) => isResting);
+    return waiting.reduce((sum, count) => sum + count, resting.length);
+  }
+
   /** Asks everything to end, then ends it; resolves when no process is left. */
   async close(): Promise<void> {
     this.#isClosed = true;

@@ -107,8 +107,10 @@ export type ToHost =
   | { readonly type: "crash"; readonly invocation?: number; readonly error: ErrorRecord }
   | { readonly type: "set-alarm"; readonly alarm: number; readonly time: number }
   | { readonly type: "clear-alarm"; readonly alarm: number }
-  /** What a message with this number set going now waits for time: virtual time may go on. */
-  | { readonly type: "settled"; readonly settle: number };
+  /** What a message with this number, and those before it, set going now waits for time: virtual time may go on. */
+  | { readonly type: "settled"; readonly settle: number }
+  /** Nothing goes on in the process any more since that message: only time can wake it. */
+  | { readonly type: "resting"; readonly settle: number };
 
 /** The process's end of the wire to the host. */
 export class Channel {

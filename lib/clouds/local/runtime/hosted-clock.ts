@@ -7,9 +7,13 @@ export class HostedClock implements Clock {
   readonly #alarms = new Map<number, () => void>();
   #now = 0;
   #count = 0;
+  /** The last message that is to be answered, until it is. */
+  #settle: number | undefined;
+  #rest: number | undefined;
 
   constructor(channel: Channel) {
     this.#channel = channel;
+    process.on("beforeExit", () => this.#tellRest());
   }
 
   now(): number {
@@ -38,18 +42,50 @@ export class HostedClock implements Clock {
     this.settle(settle);
   }
 
-  /** Forgets the alarms of an invocation that is over. */
+  /** Forgets the alarms of an invocation that is over, and whom to tell. */
   clear(): void {
     this.#alarms.clear();
+    this.#settle = undefined;
+    this.#rest = undefined;
   }
 
-  /** Tells the host once the code waits for time, and for no answer of the host: then virtual time may go on. */
+  /**
+   * Tells the host once the code waits for time, and for no answer of the host: then virtual time may go on. And once
+   * it waits for nothing else, such as a file or a program.
+   */
   settle(settle: number): void {
+    this.#settle = settle;
+    this.#rest = undefined;
+    this.#look(settle);
+  }
+
+  #look(settle: number): void {
     setImmediate(() =>
       setImmediate(() => {
-        if (this.#channel.isQuiet && this.#alarms.size > 0) this.#channel.send({ type: "settled", settle });
-        else setTimeout(() => this.settle(settle), 1).unref();
+        if (settle !== this.#settle) return;
+        if (this.#isWaiting) {
+          this.#channel.send({ type: "settled", settle });
+          this.#rest = settle;
+          this.#lookForRest();
+        } else setTimeout(() => this.#look(settle), 1).unref();
       }),
     );
+  }
+
+  get #isWaiting(): boolean {
+    return this.#channel.isQuiet && this.#alarms.size > 0;
+  }
+
+  /** Without the wire to the host, Node would end a process where nothing goes on: it says so before it does. */
+  #lookForRest(): void {
+    process.channel?.unref();
+  }
+
+  /** https://nodejs.org/api/process.html#event-beforeexit */
+  #tellRest(): void {
+    process.channel?.ref();
+    if (this.#rest === undefined) return;
+    if (this.#isWaiting) this.#channel.send({ type: "resting", settle: this.#rest });
+    else setTimeout(() => this.#lookForRest(), 1);
   }
 }
