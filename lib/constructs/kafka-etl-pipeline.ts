@@ -139,7 +139,9 @@ export interface KafkaEtlPipelineArgs extends ConstructArgs, AlarmArgs, Machine 
  *
  * A record that nothing can be made of goes to the dead letters alone, with its value, its error and where it was; the
  * rest goes on. A run of `redrive` sends dead letters back, by kind of error, offsets, or JSONata on the value:
- * `millrace tasks submit orders-redrive '{ "where": "total > 0", "dryRun": true }'`.
+ * `millrace tasks submit orders-redrive '{ "where": "total > 0", "dryRun": true }'`. Batches that could not be delivered
+ * at all go back whole, also what was delivered of them before; Lambda tells of them by their offsets alone, so those go
+ * back for as long as the stream keeps their records, and what it does not keep is counted.
  *
  * How often an output arrives, when functions are killed, batches given again with another cut, or two at work at once:
  *
@@ -191,7 +193,7 @@ export class KafkaEtlPipeline extends Construct {
     const runs = args.delivery === "async" ? this.#runs(args, settings, world) : undefined;
     if (runs) this.runs = runs;
     const consumer = runs ? this.#submitter(args, settings, world, runs) : this.#consumer(args, settings, world);
-    const redrive = this.#redriver(world);
+    const redrive = this.#redriver(world, runs);
     if (redrive) this.redrive = redrive;
     const waiting: Alarm = { part: this.failures, metric: "messages", above: 0 };
     const lag: Alarm = { part: consumer, metric: "lag", above: args.mostLag ?? MOST_LAG };
@@ -289,12 +291,17 @@ export class KafkaEtlPipeline extends Construct {
     });
   }
 
-  #redriver({ large }: World): TaskPart | undefined {
+  #redriver({ large }: World, runs: TaskPart | undefined): TaskPart | undefined {
     const { from, deadLetters } = this;
     if (!isQueue(deadLetters) || !large) return undefined;
     return this.task<Handlers["etl/redrive"]>("redrive", {
       handler: "etl/redrive",
-      links: { deadLetters: receive(deadLetters), source: produce(from), large: read(large) },
+      links: {
+        deadLetters: receive(deadLetters),
+        source: all(produce(from), read(from)),
+        large: read(large),
+        ...(runs && { runs: read(runs) }),
+      },
       concurrency: 1,
     });
   }

@@ -9,6 +9,7 @@ import type {
   SecretReader,
   StreamClaimer,
   StreamProducer,
+  StreamReader,
   TableReader,
   TableWriter,
   TaskController,
@@ -69,13 +70,16 @@ function bucketLink<Port>(
   return { ...made, keys };
 }
 
-/** Lets the function read: objects, rows or a secret. A bucket may be one of another region or cloud. */
+/** Lets the function read: objects, rows, a secret, records or runs. A bucket may be one of another region or cloud. */
 export function read(part: Bucket, options?: ReachOptions): Link<BucketReader>;
 export function read(part: Table): Link<TableReader>;
 export function read(part: Secret): Link<SecretReader>;
-export function read(part: TaskPart): Link<Pick<TaskController, "get" | "list">>;
-export function read(part: Bucket | Table | Secret | TaskPart, options: ReachOptions = {}): Link<never> {
-  return bucketLink("read", part, `${part.kind}.read`, options, ["bucket", "table", "secret", "task"]);
+export function read(part: TaskPart): Link<Pick<TaskController, "get" | "list" | "audit">>;
+export function read(part: Stream): Link<StreamReader>;
+export function read(part: Bucket | Table | Secret | TaskPart | Stream, options: ReachOptions = {}): Link<never> {
+  const kinds = ["bucket", "table", "secret", "task", "stream"] as const;
+  const made = bucketLink<never>("read", part, `${part.kind}.read`, options, kinds);
+  return part.kind === "stream" ? asUser(part as Stream, made) : made;
 }
 
 /** Lets the function put objects or rows; it can't read or remove objects by this. A bucket may be elsewhere, as in {@link read}. */
@@ -123,9 +127,11 @@ export const produce = (part: Stream): Link<StreamProducer> => streamLink("produ
 /** Lets the function keep how far it has come in the stream, so that it does no record twice. */
 export const claim = (part: Stream): Link<StreamClaimer> => streamLink("claim", part, "stream.claim");
 
+const streamLink = <Port>(verb: string, part: Stream, action: Action): Link<Port> =>
+  asUser(part, link<Port>(verb, ["stream"], part, action));
+
 /** A stream is reached as its user, whatever the function's role is. */
-function streamLink<Port>(verb: string, part: Stream, action: Action): Link<Port> {
-  const made = link<Port>(verb, ["stream"], part, action);
+function asUser<Port>(part: Stream, made: Link<Port>): Link<Port> {
   const user = part.plan.kafka?.user;
   const keys = user === undefined ? undefined : (part.cloud.find(user) as Secret | undefined);
   return keys === undefined ? made : { ...made, keys };

@@ -176,6 +176,7 @@ export type Action =
   | "workflow.read"
   | "workflow.control"
   | "workflow.answer"
+  | "stream.read"
   | "stream.produce"
   | "stream.claim";
 

@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import type { Crc64Kind } from "./crc64.ts";
-import type { SubmitOptions, Task, TaskFilter, TaskPage } from "./tasks/task.ts";
+import type { ReadOptions, StreamPage } from "./streams.ts";
+import type { SubmitOptions, Task, TaskAudit, TaskFilter, TaskPage } from "./tasks/task.ts";
 import type { Answer, WorkflowFilter, WorkflowHistory, WorkflowPage, WorkflowRun } from "./workflows/run.ts";
 
 /** What a bucket says of an object. */
@@ -230,6 +231,8 @@ export interface TaskSubmitter {
 export interface TaskController {
   get(id: string): Promise<Task | undefined>;
   list(filter?: TaskFilter): Promise<TaskPage>;
+  /** With the whole of what went in and came out. */
+  audit(id: string): Promise<TaskAudit | undefined>;
   stop(id: string): Promise<Task>;
   retry(id: string): Promise<Task>;
 }
@@ -264,6 +267,15 @@ export interface NewRecord {
   readonly timestamp?: number;
   /** @default by the key */
   readonly partition?: number;
+}
+
+/** Reads records where they lie: nobody's place in the stream moves. */
+export interface StreamReader {
+  readonly stream: string;
+  /** What the Kafka calls it, and with it whatever tells of its records. */
+  readonly topic: string;
+  /** Committed records of one partition, in order. */
+  read(options: ReadOptions): Promise<StreamPage>;
 }
 
 /** Appends records. */

@@ -225,7 +225,10 @@ const USES: Readonly<Record<AskedAction, Use>> = {
     const port = (await mine()) as TaskController;
     expect(await port.get("seen")).toMatchObject({ id: "seen" });
     expect(await port.get("none")).toBeUndefined();
+    expect(await port.audit("seen")).toMatchObject({ payload: { text: "x".repeat(200_000) } });
     expect((await port.list({ prefix: "seen" })).tasks).toHaveLength(1);
+    await world.loseClaims();
+    await expect(port.audit("seen")).rejects.toMatchObject({ kind: "not-found" });
   },
   async "task.control"(world, mine) {
     const operator = await world.port("task");

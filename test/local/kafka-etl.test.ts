@@ -77,11 +77,11 @@ test("dead letters go back: those of a kind, first only counted, and come to som
     expect((await tasks.wait("orders-redrive", id)).status).toBe("succeeded");
     return (await tasks.audit("orders-redrive", id))!.result;
   };
-  expect(await redrive({ where: "id = 'a'", dryRun: true })).toEqual({ matched: 1, redriven: 0, left: 3 });
-  expect(await redrive({ where: "id = 'a'" })).toEqual({ matched: 1, redriven: 1, left: 2 });
+  expect(await redrive({ where: "id = 'a'", dryRun: true })).toEqual({ matched: 1, redriven: 0, left: 3, gone: 0 });
+  expect(await redrive({ where: "id = 'a'" })).toEqual({ matched: 1, redriven: 1, left: 2, gone: 0 });
   // It is as dead as it was.
   await until(async () => (await bodies(cloud, "orders-dead-letters")).length === 3);
-  expect(await redrive({ kind: "unavailable" })).toEqual({ matched: 0, redriven: 0, left: 3 });
+  expect(await redrive({ kind: "unavailable" })).toEqual({ matched: 0, redriven: 0, left: 3, gone: 0 });
   expect(await redrive({})).toMatchObject({ redriven: expect.any(Number) });
   const { id } = await tasks.submit("orders-redrive", { kind: 1 });
   expect(await tasks.wait("orders-redrive", id)).toMatchObject({ status: "failed", error: { kind: "bad-input" } });

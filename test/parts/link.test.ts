@@ -19,6 +19,7 @@ import {
   Part,
   type Queue,
   type Secret,
+  type Stream,
   type Table,
   type TaskPart,
   type Volume,
@@ -42,6 +43,7 @@ const secret = part<Secret>("secret", "token");
 const task = part<TaskPart>("task", "work");
 const fn = part<FunctionPart>("function", "call");
 const volume = part<Volume>("volume", "disk");
+const stream = part<Stream>("stream", "orders");
 
 test("each link grants what its port can do, and no more", () => {
   const granted = (link: Link) => toLinkPlan(link, "here").actions;
@@ -49,6 +51,7 @@ test("each link grants what its port can do, and no more", () => {
   expect(granted(read(table))).toEqual(["table.read"]);
   expect(granted(read(secret))).toEqual(["secret.read"]);
   expect(granted(read(task))).toEqual(["task.read"]);
+  expect(granted(read(stream))).toEqual(["stream.read"]);
   expect(granted(write(bucket))).toEqual(["bucket.write"]);
   expect(granted(write(table))).toEqual(["table.write"]);
   expect(granted(remove(bucket))).toEqual(["bucket.remove"]);
@@ -63,7 +66,9 @@ test("each link grants what its port can do, and no more", () => {
 
 test("a link that fits no part of this kind is refused at once", () => {
   expect(() => send(secret as never)).toThrow("send: a queue is wanted, and token is a secret");
-  expect(() => read(queue as never)).toThrow("read: a bucket, table, secret or task is wanted, and jobs is a queue");
+  expect(() => read(queue as never)).toThrow(
+    "read: a bucket, table, secret, task or stream is wanted, and jobs is a queue",
+  );
   expect(() => control(bucket as never)).toThrow("control: a task or workflow is wanted, and files is a bucket");
 });
 

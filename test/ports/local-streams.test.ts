@@ -11,13 +11,14 @@ import { Streams } from "../../lib/clouds/local/host/streams.ts";
 import { VirtualClock } from "../../lib/clouds/local/host/virtual-clock.ts";
 import { portsOf } from "../../lib/clouds/local/runtime/ports.ts";
 import type { Action, StreamPlan } from "../../lib/parts/plan.ts";
-import type { NewRecord, StreamClaimer, StreamProducer } from "../../lib/runtime/ports.ts";
+import type { NewRecord, StreamClaimer, StreamProducer, StreamReader } from "../../lib/runtime/ports.ts";
+import type { ReadOptions } from "../../lib/runtime/streams.ts";
 import { functionPlan, link } from "../clouds/local/fixtures/kit.ts";
 import { streamPlan } from "../clouds/local/plans.ts";
 import { PARTITIONS, type StreamSubject, testStream } from "./stream.ts";
 
-type Port = StreamProducer & StreamClaimer;
-const BOTH: readonly Action[] = ["stream.produce", "stream.claim"];
+type Port = StreamProducer & StreamClaimer & StreamReader;
+const ALL: readonly Action[] = ["stream.read", "stream.produce", "stream.claim"];
 const BYTES = Buffer.from([0, 0xff]);
 
 testStream("in the journal", async () => {
@@ -39,9 +40,12 @@ function local(folder = mkdtempSync(join(tmpdir(), "millrace-streams-")), plans:
     faults: new Faults({ clock }),
     buckets: {} as never,
     claims: places,
-    port: (part) => ({ send: async (records: readonly NewRecord[]) => void streams.append(part, records) }),
+    port: (part) => ({
+      send: async (records: readonly NewRecord[]) => void streams.append(part, records),
+      read: async (options: ReadOptions) => streams.read(part, options),
+    }),
   });
-  const links = { orders: BOTH, results: BOTH, elsewhere: BOTH };
+  const links = { orders: ALL, results: ALL, elsewhere: ALL };
   /** The ports of a function; by default it may do all. */
   const ports = (name: string, granted: Readonly<Record<string, readonly Action[]>> = links) => {
     const plan = Object.entries(granted).map(([stream, actions]) => [stream, link(stream, ...actions)] as const);
@@ -58,6 +62,7 @@ function local(folder = mkdtempSync(join(tmpdir(), "millrace-streams-")), plans:
     // One process's ports, so that what a claim sends to is a link of its own function.
     producer: async (stream) => shared[stream],
     claimer: async (stream, group) => ({ ...claimerOf(group, stream), stream }),
+    reader: async (stream) => shared[stream],
     read: async (stream) => [0, 1, 2].flatMap((partition) => streams.take(stream, partition, { from: 0 })),
   };
   const shared = ports("producer");
@@ -124,6 +129,12 @@ test.each<
     { orders: ["stream.produce"] },
     ({ orders }) => orders!.claim(0),
     'function "count" may not keep its place in "orders"; link it: links: { orders: all(produce(orders), claim(orders)) }',
+  ],
+  [
+    "read",
+    { orders: ["stream.produce"] },
+    ({ orders }) => orders!.read({ partition: 0 }),
+    'function "count" may not read records of "orders"; link it: links: { orders: all(produce(orders), read(orders)) }',
   ],
   [
     "append with a commit",

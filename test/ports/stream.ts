@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { ErrorKind } from "../../lib/runtime/errors.ts";
 import type { StreamRecord } from "../../lib/runtime/events.ts";
 import { partitionOf } from "../../lib/runtime/partitioner.ts";
-import type { NewRecord, StreamClaimer, StreamProducer } from "../../lib/runtime/ports.ts";
+import type { NewRecord, StreamClaimer, StreamProducer, StreamReader } from "../../lib/runtime/ports.ts";
 
 /** The streams of a subject: new, empty, of one Kafka, with {@link PARTITIONS} each. */
 export type StreamName = "orders" | "results";
@@ -17,6 +17,8 @@ export interface StreamSubject {
    * that function.
    */
   claimer(stream: StreamName, group: string): Promise<StreamClaimer>;
+  /** Reads the stream as a function does. */
+  reader(stream: StreamName): Promise<StreamReader>;
   /** All committed records, by partition and offset. */
   read(stream: StreamName): Promise<readonly StreamRecord[]>;
   close(): Promise<void>;
@@ -48,7 +50,36 @@ export function testStream(name: string, make: () => Promise<StreamSubject>): vo
     });
 
     describe("appended records", () => testAppending(fresh));
+    describe("a reader", () => testReading(fresh));
     describe("a claim", () => testClaims(fresh));
+  });
+}
+
+function testReading(fresh: () => Promise<StreamSubject>): void {
+  it("goes through a partition page by page, from any offset, and moves nobody's place", async () => {
+    const subject = await fresh();
+    const sent = Array.from({ length: 7 }, (_, index) => ({ partition: 1, key: "k", value: String(index) }));
+    await (await subject.producer("orders")).send(sent);
+    const claimer = await subject.claimer("orders", "claims");
+    const claim = await claimer.claim(1);
+    await claim.commit(2, [{ to: await subject.producer("orders"), records: [{ partition: 1, value: "committed" }] }]);
+    const reader = await subject.reader("orders");
+    expect(reader.stream).toBe("orders");
+    const [all] = await subject.read("orders");
+    const found: StreamRecord[] = [];
+    for (let from = all!.offset + 3; ; ) {
+      const { records, next } = await reader.read({ partition: 1, from, limit: 2 });
+      if (records.length === 0) break;
+      expect(records.length).toBeLessThanOrEqual(2);
+      found.push(...records);
+      from = next;
+    }
+    expect(values(found)).toEqual(["3", "4", "5", "6", "committed"]);
+    expect(found[0]).toEqual((await subject.read("orders"))[3]);
+    expect((await reader.read({ partition: 0 })).records).toEqual([]);
+    await expect(reader.read({ partition: PARTITIONS })).rejects.toThrow(kind("bad-input"));
+    await expect(reader.read({ partition: 0, limit: 0 })).rejects.toThrow(kind("bad-input"));
+    expect((await (await subject.claimer("orders", "claims")).claim(1)).next).toBe(2);
   });
 }
 

@@ -14,6 +14,7 @@ testStream("in a real Kafka", async () => {
     producer: async (stream: StreamName) => kafka.stream(topics[stream], { part: stream }),
     claimer: async (stream: StreamName, group: string) =>
       kafka.stream(topics[stream], { part: stream, group: `${topics.orders}-${group}` }),
+    reader: async (stream: StreamName) => kafka.stream(topics[stream], { part: stream }),
     read: (stream: StreamName) => kafka.read(topics[stream]),
     close: async () => {},
   };

@@ -23,6 +23,7 @@ const VERBS = {
   "workflow.read": "watches",
   "workflow.control": "controls",
   "workflow.answer": "answers",
+  "stream.read": "reads",
   "stream.produce": "appends to",
   "stream.claim": "keeps its place in",
 } as const satisfies Record<Action, string>;

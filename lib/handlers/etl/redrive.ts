@@ -1,12 +1,12 @@
-import { type ErrorRecord, MillraceError } from "../../runtime/errors.ts";
-import type { FunctionInvoked } from "../../runtime/events.ts";
+import type { TopicRecord } from "../../runtime/consumed.ts";
+import { MillraceError } from "../../runtime/errors.ts";
+import type { FunctionInvoked, StreamRecord } from "../../runtime/events.ts";
 import type { Handler } from "../../runtime/handler.ts";
-import type { BucketReader, Message, NewRecord, QueueReceiver, StreamProducer } from "../../runtime/ports.ts";
-import { recordFromWire, type WireConsumed } from "../../runtime/stream-records.ts";
-import type { Envelope, PayloadReference } from "../../runtime/tasks/envelope.ts";
-import type { DeadLetter } from "./dead-letter.ts";
+import type { Message, NewRecord, QueueReceiver, StreamProducer, StreamReader } from "../../runtime/ports.ts";
 import { type Evaluate, expressionOf } from "./expression.ts";
-import { type ConnectorRecord, decode, fromConnector, toConnector } from "./records.ts";
+import { type Elsewhere, type FailedRecords, failedIn, type TopicRange } from "./failed-records.ts";
+import { decode, toText } from "./records.ts";
+import { isOutside } from "./tries.ts";
 
 /** Which dead letters go back; all of what is said has to hold. */
 export interface RedriveRequest {
@@ -32,39 +32,34 @@ export interface Redriven {
   readonly matched: number;
   /** Records that went back into the stream; none in a dry run. */
   readonly redriven: number;
-  /** Messages that were looked at and stay: they do not match, or are none of the pipeline's. */
+  /** Messages that were looked at and stay: they do not match, are none of the pipeline's, or all their records are gone. */
   readonly left: number;
+  /** Records, at most, that a message only refers to, and that the stream does not keep any more. */
+  readonly gone: number;
 }
 
-export interface RedriveLinks {
+export interface RedriveLinks extends Elsewhere {
   readonly deadLetters: QueueReceiver;
-  readonly source: StreamProducer;
-  /** Where records lie that are too large for a message. */
-  readonly large: BucketReader;
-}
-
-/** A batch that could not be delivered, as failure queues get it. */
-interface FailedBatch {
-  readonly event: Pick<WireConsumed, "stream"> & Partial<Pick<WireConsumed, "records">>;
-  readonly error: ErrorRecord;
+  readonly source: StreamProducer & StreamReader;
 }
 
 /** Messages received at once. */
 const PAGE = 10;
 
 /**
- * Sends dead letters back into the stream they came of. A letter is taken out of its queue once its record is in the
- * stream: who is killed in between leaves one that goes back twice.
+ * Sends dead letters back into the stream they came of. A letter is taken out of its queue once its records are in the
+ * stream: who is killed in between leaves one that goes back twice. A batch that was given up goes back whole, with
+ * what was delivered of it before; where the message says no more than its offsets, its records are read from the stream.
  */
 export const handler: Handler<FunctionInvoked<RedriveRequest>, RedriveLinks, unknown, Redriven> = async (
   { payload },
   { links, run, signal, log },
 ) => {
   const request = checked(payload);
-  const { deadLetters, source, large } = links;
+  const { deadLetters, source } = links;
   const holds = await matcherOf(request);
   const kept = new Map<string, Message>();
-  let [matched, redriven] = [0, 0];
+  let [matched, redriven, gone] = [0, 0, 0];
   try {
     while (matched < (request.limit ?? Infinity)) {
       signal.throwIfAborted();
@@ -76,13 +71,22 @@ export const handler: Handler<FunctionInvoked<RedriveRequest>, RedriveLinks, unk
           kept.set(message.id, message);
           continue;
         }
-        const records = await recordsOf(message, holds, large, log.warn);
-        if (records.length === 0 || request.dryRun) kept.set(message.id, message);
-        matched += records.length;
-        if (records.length === 0 || request.dryRun) continue;
-        await source.send(records);
+        const found = await lookInto(message, links, holds).catch((error: unknown) => {
+          // It may be there next time: it is not for the message to say.
+          if (isOutside(error)) throw error;
+          log.warn(`message ${message.id} is left where it is`, { error, body: message.body.slice(0, 200) });
+          return NOTHING;
+        });
+        matched += found.matched;
+        gone += found.gone;
+        if (found.gone > 0) log.warn(`message ${message.id}: ${found.gone} of its records are gone from the stream`);
+        if (found.matched === 0 || request.dryRun) {
+          kept.set(message.id, message);
+          continue;
+        }
+        for await (const records of recordsOf(found.failed!, source)) await source.send(records.map(backOf));
         await deadLetters.acknowledge(message.receipt);
-        redriven += records.length;
+        redriven += found.matched;
         run.progress(0.5, `${redriven} sent back`);
       }
       if (fresh.length === 0) break;
@@ -91,20 +95,69 @@ export const handler: Handler<FunctionInvoked<RedriveRequest>, RedriveLinks, unk
     // Whoever else looks for them finds them at once.
     await Promise.allSettled([...kept.values()].map(({ receipt }) => deadLetters.extend(receipt, 0)));
   }
-  return { matched, redriven, left: kept.size };
+  return { matched, redriven, left: kept.size, gone };
 };
 
-type Holds = (letter: Pick<DeadLetter, "error">, record: ConnectorRecord) => boolean | Promise<boolean>;
+/** What a message is about: how many of its records match, and how many are gone. */
+interface Found {
+  readonly failed?: FailedRecords;
+  readonly matched: number;
+  readonly gone: number;
+}
+
+const NOTHING: Found = { matched: 0, gone: 0 };
+
+/** The records of a message go back together, or none does: it is one message. */
+async function lookInto({ body }: Message, links: RedriveLinks, holds: Holds): Promise<Found> {
+  const { source } = links;
+  const failed = await failedIn(body, links);
+  const other = [...failed.records, ...failed.ranges].find(
+    ({ topic }) => topic !== source.stream && topic !== source.topic,
+  );
+  if (other) throw new MillraceError("refused", `it is about stream ${other.topic}, this is ${source.stream}`);
+  let matched = 0;
+  for await (const records of recordsOf(failed, source)) {
+    for (const record of records) if (!(await holds(failed, record))) return NOTHING;
+    matched += records.length;
+  }
+  const gone = await Promise.all(failed.ranges.map((range) => goneOf(range, source)));
+  return { failed, matched, gone: gone.reduce((sum, one) => sum + one, 0) };
+}
+
+/** Some at a time: a batch may be large. */
+async function* recordsOf(
+  { records, ranges }: FailedRecords,
+  source: StreamReader,
+): AsyncGenerator<readonly TopicRecord[]> {
+  if (records.length > 0) yield records;
+  for (const { topic, partition, first, last } of ranges) {
+    for (let from = first; from <= last; ) {
+      const page = await source.read({ partition, from });
+      const some = page.records.filter(({ offset }) => offset <= last);
+      if (some.length > 0) yield some.map((record) => ({ topic, record }));
+      if (page.next <= from) break;
+      from = page.next;
+    }
+  }
+}
+
+/** Offsets of a range before those that the stream keeps. */
+async function goneOf({ partition, first, last }: TopicRange, source: StreamReader): Promise<number> {
+  const { records, next } = await source.read({ partition, limit: 1 });
+  return Math.max(0, Math.min(records[0]?.offset ?? next, last + 1) - first);
+}
+
+type Holds = (failed: Pick<FailedRecords, "error">, record: TopicRecord) => boolean | Promise<boolean>;
 
 async function matcherOf({ kind, partition, from = 0, before = Infinity, where }: RedriveRequest): Promise<Holds> {
   const evaluate: Evaluate | undefined = where === undefined ? undefined : await expressionOf(`$boolean(${where})`);
-  return async ({ error }, record) => {
+  return async ({ error }, { topic, record }) => {
     if (kind !== undefined && error.kind !== kind) return false;
     if (partition !== undefined && record.partition !== partition) return false;
     if (record.offset < from || record.offset >= before) return false;
     if (!evaluate) return true;
     try {
-      return (await evaluate(readable(record))) === true;
+      return (await evaluate(readable(topic, record))) === true;
     } catch {
       return false;
     }
@@ -112,67 +165,20 @@ async function matcherOf({ kind, partition, from = 0, before = Infinity, where }
 }
 
 /** A record whose value is told by what it is. */
-function readable(given: ConnectorRecord) {
-  const record = fromConnector(given);
+function readable(topic: string, record: StreamRecord) {
   try {
-    return decode(given.topic, record, "json");
+    return decode(topic, record, "json");
   } catch {
-    return { ...decode(given.topic, { ...record, value: new Uint8Array() }, "text"), value: given.value };
+    const { value = new Uint8Array() } = record;
+    return { ...decode(topic, { ...record, value: new Uint8Array() }, "text"), value: toText(value).text };
   }
 }
 
-/** The records of a message that match; none if it is no letter, or one whose record does not match. */
-async function recordsOf(
-  { id, body }: Message,
-  holds: Holds,
-  large: BucketReader,
-  warn: (message: string, fields: Readonly<Record<string, unknown>>) => void,
-): Promise<readonly NewRecord[]> {
-  try {
-    const records: NewRecord[] = [];
-    for (const { letter, record } of await lettersOf(JSON.parse(body) as DeadLetter | Envelope | FailedBatch, large)) {
-      // The records of a run go back together: they are one message.
-      if (!(await holds(letter, record))) return [];
-      records.push(backOf(record));
-    }
-    return records;
-  } catch (error) {
-    warn(`message ${id} is left where it is`, { error, body: body.slice(0, 200) });
-    return [];
-  }
-}
-
-/** What lies in the queue: a letter, the envelope of a run, or a batch that the platform has given up. */
-async function lettersOf(
-  found: DeadLetter | Envelope | FailedBatch,
-  large: BucketReader,
-): Promise<readonly { readonly letter: Pick<DeadLetter, "error">; readonly record: ConnectorRecord }[]> {
-  if ("record" in found) {
-    const { record, reference } = found;
-    return [{ letter: found, record: reference ? await resolved<ConnectorRecord>(reference, large) : record }];
-  }
-  if ("event" in found) {
-    const { event, error } = found;
-    if (!event.records) throw new MillraceError("refused", "the records of the batch are too large for the message");
-    const { stream, records } = event;
-    return records.map((record) => ({ letter: { error }, record: toConnector(stream, recordFromWire(record)) }));
-  }
-  const { requestPayload, task } = found;
-  if (typeof requestPayload !== "string") {
-    throw new MillraceError("refused", `the records lie with run "${task.id}": retry it`);
-  }
-  const { error = { kind: "failed" as const, message: "" } } = task;
-  return (JSON.parse(requestPayload) as ConnectorRecord[]).map((record) => ({ letter: { error }, record }));
-}
-
-async function resolved<Value>({ key }: PayloadReference, large: BucketReader): Promise<Value> {
-  return JSON.parse(Buffer.from(await large.get(key)).toString("utf8")) as Value;
-}
-
-function backOf(given: ConnectorRecord): NewRecord {
-  const { key, value, headers, timestamp } = fromConnector(given);
-  return { headers, timestamp, ...(key && { key }), ...(value && { value }) };
-}
+const backOf = ({ record: { key, value, headers, timestamp } }: TopicRecord): NewRecord => ({
+  ...{ headers, timestamp },
+  ...(key && { key }),
+  ...(value && { value }),
+});
 
 /** @throws `bad-input` with what is wanted */
 function checked(payload: unknown): RedriveRequest {

@@ -5,11 +5,9 @@ import type { NewRecord } from "../ports.ts";
 import type { GroupLag, ReadOptions, RecordPlace, StreamClient, StreamInfo, StreamPage } from "../streams.ts";
 import { ask, type Cluster } from "./cluster.ts";
 import type { KafkaConnection } from "./connection.ts";
-import { fetchBytes } from "./messages.ts";
 import { committedOf, extentsOf } from "./places.ts";
 import { KafkaStream, sharedKafka } from "./port.ts";
-import { decodeBatches } from "./records.ts";
-import { errorOf } from "./refusals.ts";
+import { readRecords } from "./reading.ts";
 
 /** A stream that lies in a Kafka. */
 export interface KafkaStreamPlace {
@@ -19,12 +17,6 @@ export interface KafkaStreamPlace {
   /** Asked when something is to be done with it. */
   readonly connection: () => Promise<KafkaConnection>;
 }
-
-const DEFAULT_LIMIT = 1_000;
-const MOST_RECORDS = 10_000;
-/** Bytes of one page. */
-const PAGE = 4 * 2 ** 20;
-const OUT_OF_RANGE = 1;
 
 /** Looks into streams that lie in Kafkas, in the order given. */
 export const kafkaStreams = (streams: readonly KafkaStreamPlace[], world: PortWorld): StreamClient =>
@@ -54,36 +46,10 @@ class KafkaStreams implements StreamClient {
     return port.append(records);
   }
 
-  async read(stream: string, { partition, from, limit = DEFAULT_LIMIT }: ReadOptions): Promise<StreamPage> {
-    if (!Number.isInteger(limit) || limit < 1 || limit > MOST_RECORDS) {
-      throw new MillraceError("bad-input", `read ${stream}: limit: 1 to ${MOST_RECORDS} are allowed, got ${limit}`);
-    }
+  async read(stream: string, options: ReadOptions): Promise<StreamPage> {
     const { topic, connection } = this.#find(stream);
     const { cluster } = sharedKafka(await connection());
-    const [extent] = await extentsOf(cluster, this.#world, topic, { isCommitted: true, partitions: [partition] });
-    const { first, next: end } = extent!;
-    let next = Math.max(from ?? first, first);
-    // Pages that hold nothing but what was aborted are passed.
-    while (next < end) {
-      const page = await this.#page(cluster, topic, partition, next);
-      if (page.next === next) break;
-      const records = page.records.slice(0, limit);
-      next = records.length < page.records.length ? records.at(-1)!.offset + 1 : page.next;
-      if (records.length > 0) return { records, next };
-    }
-    return { records: [], next };
-  }
-
-  #page(cluster: Cluster, topic: string, partition: number, from: number): Promise<StreamPage> {
-    return cluster.patiently(this.#world, `read topic ${topic}`, async () => {
-      const connection = await cluster.to(await cluster.leader(this.#world, topic, partition));
-      const positions = [{ topic, partition, offset: from }];
-      const [answer] = await fetchBytes(connection, { positions, wait: 100, most: [PAGE, PAGE] });
-      if (answer!.error === OUT_OF_RANGE) return { records: [], next: from };
-      if (answer!.error === 0) return decodeBatches(answer!.bytes, { partition, from, aborted: answer!.aborted });
-      cluster.forget(topic);
-      throw errorOf(answer!.error);
-    });
+    return readRecords({ cluster, caller: this.#world, topic, stream }, options);
   }
 
   async lag(stream: string): Promise<readonly GroupLag[]> {

@@ -1,13 +1,14 @@
 import { randomInt } from "node:crypto";
 import { field, type LinkAddress, type PortWorld } from "../deployment.ts";
 import { MillraceError } from "../errors.ts";
-import type { NewRecord, PartitionClaim, StreamClaimer, StreamProducer, StreamSend } from "../ports.ts";
-import type { RecordPlace } from "../streams.ts";
+import type { NewRecord, PartitionClaim, StreamClaimer, StreamProducer, StreamReader, StreamSend } from "../ports.ts";
+import type { ReadOptions, RecordPlace, StreamPage } from "../streams.ts";
 import { type Appended, Appender } from "./appender.ts";
 import { type Batch, batchesOf, Turns } from "./batches.ts";
 import { type Transactions, takeOver } from "./claims.ts";
 import { Cluster } from "./cluster.ts";
 import { connectionOf, type KafkaConnection, type KafkaUser, readUser } from "./connection.ts";
+import { readRecords } from "./reading.ts";
 
 /** What the port of a stream needs beside what all ports get. */
 export interface KafkaWorld extends PortWorld {
@@ -27,7 +28,7 @@ export const worldBy = (secret: string, world: PortWorld, part: string): KafkaWo
  * Who may claim keeps its place 7 days after the last commit, unless the broker is told otherwise
  * (`offsets.retention.minutes`).
  */
-export const port = (address: LinkAddress, world: KafkaWorld): StreamProducer & StreamClaimer =>
+export const port = (address: LinkAddress, world: KafkaWorld): StreamProducer & StreamClaimer & StreamReader =>
   new KafkaStream(address, world, sharedKafka(connectionOf(address, world.user)));
 
 /** What all streams of one Kafka share. */
@@ -60,16 +61,16 @@ export function newKafka(connection: KafkaConnection, options?: ConstructorParam
 }
 
 /** A stream by its topic. */
-export class KafkaStream implements StreamProducer, StreamClaimer {
+export class KafkaStream implements StreamProducer, StreamClaimer, StreamReader {
   readonly stream: string;
-  readonly #topic: string;
+  readonly topic: string;
   readonly #address: LinkAddress;
   readonly #world: PortWorld;
   readonly #kafka: Kafka;
 
   constructor(address: LinkAddress, world: PortWorld, kafka: Kafka) {
     this.stream = address.part;
-    this.#topic = field(address, "topic");
+    this.topic = field(address, "topic");
     this.#address = address;
     this.#world = world;
     this.#kafka = kafka;
@@ -90,8 +91,13 @@ export class KafkaStream implements StreamProducer, StreamClaimer {
     return places;
   }
 
+  read(options: ReadOptions): Promise<StreamPage> {
+    const { topic, stream } = this;
+    return readRecords({ cluster: this.#kafka.cluster, caller: this.#world, topic, stream }, options);
+  }
+
   async claim(partition: number): Promise<PartitionClaim> {
-    const place = { group: field(this.#address, "group"), topic: this.#topic, partition };
+    const place = { group: field(this.#address, "group"), topic: this.topic, partition };
     const { transaction, next } = await takeOver(this.#kafka.cluster, this.#world, place);
     return new Claim(partition, next, (upTo, sends) => this.#commit(transaction, upTo, sends));
   }
@@ -118,8 +124,8 @@ export class KafkaStream implements StreamProducer, StreamClaimer {
     if (records.length === 0) return [];
     const { cluster, turns } = this.#kafka;
     const what = `append to stream ${this.stream}`;
-    const partitions = await cluster.patiently(this.#world, what, () => cluster.partitions(this.#world, this.#topic));
-    return batchesOf(this.#topic, records, { partitions, now: this.#world.clock.now(), turns });
+    const partitions = await cluster.patiently(this.#world, what, () => cluster.partitions(this.#world, this.topic));
+    return batchesOf(this.topic, records, { partitions, now: this.#world.clock.now(), turns });
   }
 }
 

@@ -134,6 +134,7 @@ export function linkedTask(part: string, { service, settle }: BriefTaskService):
     submit: (id, payload, options) => settled(service.submit(part, payload, { ...options, id })),
     get: (id) => service.get(part, id),
     list: (filter) => service.list(part, filter),
+    audit: (id) => service.audit(part, id),
     stop: (id) => settled(service.stop(part, id)),
     retry: (id) => settled(service.retry(part, id)),
   };

@@ -1,24 +1,9 @@
 import { expect, test } from "vitest";
 import type { DeadLetter } from "../../../lib/handlers/etl/dead-letter.ts";
 import { fromConnector, toConnector } from "../../../lib/handlers/etl/records.ts";
-import { type RedriveRequest, handler as redrive } from "../../../lib/handlers/etl/redrive.ts";
 import type { OperatorModule } from "../../../lib/handlers/etl/user-code.ts";
 import { MillraceError } from "../../../lib/runtime/errors.ts";
-import { toWire } from "../../../lib/runtime/stream-records.ts";
-import {
-  batch,
-  bucket,
-  contextOf,
-  Faults,
-  invoke,
-  linksOf,
-  producer,
-  receiver,
-  record,
-  Stores,
-  settingsOf,
-  textsOf,
-} from "./world.ts";
+import { Faults, invoke, linksOf, record, Stores, settingsOf } from "./world.ts";
 
 const poison: OperatorModule = {
   operator: () => {
@@ -197,59 +182,4 @@ test("what the connector writes is read as it was: text, bytes, nothing", () => 
   });
   expect(() => fromConnector({ ...platforms, overflowFlag: true, value: "v" })).toThrow(/the connector has cut it/);
   expect(() => fromConnector("text")).toThrow(/a record is wanted/);
-});
-
-/** A queue of dead letters of every kind, and what goes back of it. */
-async function redriven(request: RedriveRequest) {
-  const stores = new Stores();
-  const settings = settingsOf({ to: "queue", deadLetters: "queue", operators: [{ code: "poison" }] });
-  const given = [record(1, { n: 1 }, { key: "k" }), record(2, Buffer.from([0xff])), record(3, "x".repeat(2 ** 20))];
-  await invoke(given, { settings, code, links: linksOf(stores, settings, new Faults()) });
-  const message = (body: object) => ({ body: JSON.stringify(body), attributes: {}, deduplication: undefined });
-  const error = { kind: "unavailable", message: "" };
-  stores.queues.dead.push(
-    message({ event: toWire(batch([record(10, { n: 10 }), record(11, { n: 11 })])), error, attempts: 3 }),
-    message({
-      requestPayload: JSON.stringify([toConnector("orders", record(20, { n: 20 }))]),
-      task: { id: "run", error: { kind: "stopped", message: "" } },
-    }),
-    message({ requestPayload: { bucket: "large", key: "gone" }, task: { id: "run" } }),
-    message({ something: "else" }),
-  );
-  const links = {
-    deadLetters: receiver("dead", stores.queues.dead),
-    source: producer(stores.source, new Faults()),
-    large: bucket("large", stores.objects, new Faults()),
-  };
-  const event = { type: "function.invoked", id: "event", payload: request, time: "" } as const;
-  const result = await redrive(event, contextOf(links, {}));
-  const left = await links.deadLetters.receive({ limit: 100 });
-  if (request.limit === undefined) expect(left).toHaveLength(result.left);
-  return {
-    result,
-    values: textsOf(stores.source.records).map((text) => text.slice(0, 10)),
-    records: stores.source.records,
-  };
-}
-
-test("redrive: letters, batches that were given up and runs, by all that can be asked", async () => {
-  const all = await redriven({});
-  expect(all.result).toEqual({ matched: 6, redriven: 6, left: 2 });
-  expect(all.records[0]).toEqual({
-    key: Buffer.from("k"),
-    value: Buffer.from('{"n":1}'),
-    headers: {},
-    timestamp: 1001,
-  });
-  expect(all.records[2]!.value).toHaveLength(2 ** 20 + 2);
-  expect((await redriven({ dryRun: true })).result).toEqual({ matched: 6, redriven: 0, left: 7 });
-  expect((await redriven({ kind: "bad-input" })).result).toMatchObject({ redriven: 1 });
-  expect((await redriven({ kind: "unavailable" })).values).toEqual(['{"n":10}', '{"n":11}']);
-  expect((await redriven({ kind: "stopped" })).values).toEqual(['{"n":20}']);
-  expect((await redriven({ from: 2, before: 4 })).result).toMatchObject({ redriven: 2 });
-  expect((await redriven({ partition: 1 })).result).toEqual({ matched: 0, redriven: 0, left: 7 });
-  expect((await redriven({ where: "n = 1" })).values).toEqual(['{"n":1}']);
-  expect((await redriven({ limit: 2 })).result).toMatchObject({ redriven: 2 });
-  await expect(redriven({ kinds: "failed" } as never)).rejects.toThrow(/dryRun: boolean/);
-  await expect(redriven({ limit: "2" } as never)).rejects.toMatchObject({ kind: "bad-input" });
 });

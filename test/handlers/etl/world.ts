@@ -17,6 +17,7 @@ import type {
   QueueSender,
   StreamClaimer,
   StreamProducer,
+  StreamReader,
   StreamSend,
   TableReader,
   TableWriter,
@@ -90,6 +91,16 @@ export class Stores {
 export const producer = (stream: MemoryStream, faults: Faults): StreamProducer => ({
   stream: stream.name,
   send: (records) => faults.call(() => void stream.records.push(...records)),
+});
+
+/** What lies in a stream, two records at a time. */
+export const reader = (stream: string, records: readonly StreamRecord[]): StreamReader => ({
+  ...{ stream, topic: `t-${stream}` },
+  async read({ partition, from = 0, limit = 2 }) {
+    const all = records.filter((one) => one.partition === partition);
+    const page = all.filter(({ offset }) => offset >= from).slice(0, limit);
+    return { records: page, next: (page.at(-1) ?? all.at(-1) ?? { offset: -1 }).offset + 1 };
+  },
 });
 
 export const claimer = (stream: MemoryStream, others: readonly MemoryStream[], faults: Faults): StreamClaimer => ({

@@ -40,12 +40,11 @@ export const RAM_ACTIONS = {
     "fc:GetAsyncTask",
     "fc:StopAsyncTask",
   ],
-  "task.read": ["ots:GetRow", "ots:GetRange"],
+  "task.read": ["ots:GetRow", "ots:GetRange", "oss:GetObject"],
   // It comes with `task.read`.
   "task.control": [
     "ots:PutRow",
     "ots:DeleteRow",
-    "oss:GetObject",
     "oss:PutObject",
     "oss:DeleteObject",
     "mns:SendMessage",
@@ -67,6 +66,7 @@ export const RAM_ACTIONS = {
   "workflow.control": ["fnf:StartExecution", "fnf:StopExecution"],
   "workflow.answer": ["ots:GetRow", "ots:PutRow", "fnf:ReportTaskSucceeded"],
   // A Kafka's own matter: it knows users of its own.
+  "stream.read": [],
   "stream.produce": [],
   "stream.claim": [],
 } as const satisfies Record<Action, readonly string[]>;

@@ -1,29 +1,7 @@
-import { type ConsumedContext, type TopicRecord, toConsumed } from "../../../runtime/consumed.ts";
-import { MillraceError } from "../../../runtime/errors.ts";
-import type { StreamConsumed, StreamRecord } from "../../../runtime/events.ts";
-import { toBytes } from "../../../runtime/stream-records.ts";
+import { kafkaDataOf, topicRecordOf } from "../../../runtime/connector-records.ts";
+import { type ConsumedContext, toConsumed } from "../../../runtime/consumed.ts";
+import type { StreamConsumed } from "../../../runtime/events.ts";
 import { topicKey } from "../../../shared/environment.ts";
-
-/**
- * What the service says of a record, in a CloudEvent's `data`, or bare (`RawData`, and the elder connector of
- * ApsaraMQ). Key and value are texts.
- *
- * https://www.alibabacloud.com/help/en/functioncompute/fc-3-0/user-guide/apsaramq-for-kafka-triggers
- */
-interface KafkaData {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
-  /** Milliseconds since 1970. */
-  readonly timestamp?: number;
-  readonly headers?: unknown;
-  readonly key?: unknown;
-  readonly value?: unknown;
-  /** The connector's: the value was too large to be brought. */
-  readonly overflowFlag?: boolean;
-  /** The connector's: bytes. */
-  readonly valueSize?: number;
-}
 
 /**
  * One event for each stream, its records in order in each of their partitions; nothing if what came are no records.
@@ -35,67 +13,11 @@ export function toStreamConsumed(
   parts: readonly unknown[],
   context: ConsumedContext,
 ): readonly StreamConsumed[] | undefined {
-  const data = parts.map((part) => dataOf(part, context));
-  if (data.length === 0 || data.includes(undefined)) return undefined;
-  return toConsumed((data as readonly KafkaData[]).map(toTopicRecord), context);
+  const told = parts.flatMap((part) => {
+    const found = kafkaDataOf(part);
+    // Bare data could be anybody's payload: it is a record of a topic that the function consumes.
+    return found && (!found.isBare || topicKey(found.data.topic) in context.sources) ? [found.data] : [];
+  });
+  if (told.length === 0 || told.length < parts.length) return undefined;
+  return toConsumed(told.map(topicRecordOf), context);
 }
-
-/** Bare data could be anybody's payload: it is a record of a topic that the function consumes. */
-function dataOf(part: unknown, { sources }: ConsumedContext): KafkaData | undefined {
-  if (!isObject(part)) return undefined;
-  if (part.type === "alikafka:Topic:Message") return isData(part.data) ? part.data : undefined;
-  return isData(part) && topicKey(part.topic) in sources ? part : undefined;
-}
-
-const isData = (value: unknown): value is KafkaData =>
-  isObject(value) &&
-  typeof value.topic === "string" &&
-  typeof value.partition === "number" &&
-  typeof value.offset === "number";
-
-function toTopicRecord(data: KafkaData): TopicRecord {
-  const { topic, partition, offset, timestamp = 0, headers, key, value, overflowFlag, valueSize } = data;
-  // Without it the record would be another one, which nobody has sent.
-  if (overflowFlag === true) {
-    const size = valueSize === undefined ? "" : ` of ${valueSize} bytes`;
-    throw new MillraceError("bad-input", `the record at ${topic}-${partition}-${offset} came without its value${size}`);
-  }
-  const record: StreamRecord = {
-    partition,
-    offset,
-    timestamp,
-    ...(isThere(key) && { key: bytesOf(key) }),
-    ...(isThere(value) && { value: bytesOf(value) }),
-    headers: headersOf(headers),
-  };
-  return { topic, record };
-}
-
-const isThere = (value: unknown): boolean => value !== undefined && value !== null;
-
-/** Texts; what has been parsed on its way is made text again. */
-const bytesOf = (value: unknown): Uint8Array =>
-  Uint8Array.from(toBytes(typeof value === "string" ? value : JSON.stringify(value)));
-
-/**
- * The client's own object with its list inside: `{ "headers": [{ "key": "a", "value": … }], "isReadOnly": false }`.
- * Every sample shows the list empty; a value is taken as the text it is, or as the list of its bytes.
- */
-function headersOf(headers: unknown): Readonly<Record<string, Uint8Array>> {
-  const list = isObject(headers) ? headers.headers : headers;
-  if (!Array.isArray(list)) return {};
-  const entries = list
-    .filter((one: unknown) => isObject(one) && typeof one.key === "string")
-    .map(({ key, value }: { key: string; value?: unknown }) => [key, headerBytes(value)] as const);
-  return Object.fromEntries(entries);
-}
-
-const headerBytes = (value: unknown): Uint8Array =>
-  Array.isArray(value)
-    ? Uint8Array.from(value as readonly number[])
-    : isThere(value)
-      ? bytesOf(value)
-      : new Uint8Array();
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null;

@@ -39,13 +39,11 @@ export const IAM_ACTIONS = {
     "states:DescribeExecution",
     "states:StopExecution",
   ],
-  "task.read": ["dynamodb:GetItem", "dynamodb:Query"],
+  "task.read": ["dynamodb:GetItem", "dynamodb:Query", "s3:GetObject", "s3:ListBucket"],
   // It comes with `task.read`.
   "task.control": [
     "dynamodb:PutItem",
     "dynamodb:DeleteItem",
-    "s3:GetObject",
-    "s3:ListBucket",
     "s3:PutObject",
     "s3:DeleteObject",
     "sqs:SendMessage",
@@ -71,6 +69,7 @@ export const IAM_ACTIONS = {
     "states:SendTaskFailure",
   ],
   // A Kafka's own matter: it knows users of its own.
+  "stream.read": [],
   "stream.produce": [],
   "stream.claim": [],
 } as const satisfies Record<Action, readonly string[]>;

@@ -14,6 +14,7 @@ import type {
   WorkflowController,
   WorkflowStarter,
 } from "../../../runtime/ports.ts";
+import type { ReadOptions } from "../../../runtime/streams.ts";
 import type { TaskDefinition } from "../../../runtime/tasks/definition.ts";
 import type { Envelope } from "../../../runtime/tasks/envelope.ts";
 import { TaskService } from "../../../runtime/tasks/service.ts";
@@ -430,6 +431,7 @@ export class LocalHost implements LocalView {
         return (
           this.#kafka?.port(part) ?? {
             send: async (records: readonly NewRecord[]) => void this.#logs.append(part, records),
+            read: async (options: ReadOptions) => this.#logs.read(part, options),
           }
         );
       case "function":
@@ -460,6 +462,7 @@ export class LocalHost implements LocalView {
       submit: (id, payload, options) => this.tasks.submit(task, payload, { ...options, id }),
       get: (id) => this.tasks.get(task, id),
       list: (filter) => this.tasks.list(task, filter),
+      audit: (id) => this.tasks.audit(task, id),
       stop: (id) => this.tasks.stop(task, id),
       retry: (id) => this.tasks.retry(task, id),
     };

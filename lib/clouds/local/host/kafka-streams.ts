@@ -10,7 +10,7 @@ import type { KafkaConnection } from "../../../runtime/kafka/connection.ts";
 import { consume } from "../../../runtime/kafka/consumer.ts";
 import { type Kafka, KafkaStream, newKafka } from "../../../runtime/kafka/port.ts";
 import { makeTopics } from "../../../runtime/kafka/topics.ts";
-import type { NewRecord, PartitionClaim } from "../../../runtime/ports.ts";
+import type { PartitionClaim, StreamProducer, StreamReader } from "../../../runtime/ports.ts";
 import { referenceTo } from "../../../runtime/stream-records.ts";
 import type { StreamClient } from "../../../runtime/streams.ts";
 import { backoffMilliseconds } from "../../../runtime/tasks/definition.ts";
@@ -102,7 +102,7 @@ export class KafkaStreams {
   }
 
   /** What a function that is linked to the stream calls. */
-  port(stream: string): { send(records: readonly NewRecord[]): Promise<void> } {
+  port(stream: string): StreamProducer & StreamReader {
     return this.#stream(stream);
   }
 

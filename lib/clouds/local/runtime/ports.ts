@@ -20,6 +20,7 @@ import type {
   SecretReader,
   StreamClaimer,
   StreamProducer,
+  StreamReader,
   TableReader,
   TableWriter,
   TaskController,
@@ -68,7 +69,11 @@ function portOf({ kind, part, path }: LinkAddress, ask: AskHost, signal: AbortSi
         ...methods<QueueSender & QueueReceiver>(ask, ["send", "receive", "acknowledge", "extend"]),
       };
     case "stream":
-      return { stream: part, ...methods<StreamProducer>(ask, ["send"]), ...streamClaimer(ask, linkOf) };
+      return {
+        ...{ stream: part, topic: part },
+        ...methods<StreamProducer & StreamReader>(ask, ["send", "read"]),
+        ...streamClaimer(ask, linkOf),
+      };
     case "table":
       return methods<TableReader & TableWriter>(ask, ["get", "query", "put", "remove"]);
     case "secret":
@@ -78,7 +83,7 @@ function portOf({ kind, part, path }: LinkAddress, ask: AskHost, signal: AbortSi
     case "function":
       return methods<FunctionInvoker>(ask, ["invoke"]);
     case "task":
-      return methods<TaskSubmitter & TaskController>(ask, ["submit", "get", "list", "stop", "retry"]);
+      return methods<TaskSubmitter & TaskController>(ask, ["submit", "get", "list", "audit", "stop", "retry"]);
     case "workflow":
       return methods<WorkflowStarter & WorkflowController & WorkflowAnswerer>(ask, [
         ...(["start", "get", "list", "stop", "retry", "answer"] as const),
