@@ -1,9 +1,18 @@
 import { local } from "../../lib/clouds/local/index.ts";
 import { code, filter, KafkaEtlPipeline, map, mask, python } from "../../lib/index.ts";
 
+/** Here by `npx millrace dev examples/kafka-etl-pipeline/index.ts`, with a `python3` for the last. */
 const cloud = local();
 
-/** Orders, one after the other: each once in `orders-done`, those that are none in `orders-dead-letters`. */
+/**
+ * Orders, one after the other: each once in `orders-done`, those that are none in `orders-dead-letters`.
+ *
+ *     npx millrace streams produce orders-source '{"id":"1","customer":"Ann","items":[{"name":"tea","price":2.5,"count":2}]}'
+ *     npx millrace streams produce orders-source '{"id":"2"}'
+ *     npx millrace queues peek orders-done
+ *     npx millrace queues peek orders-dead-letters
+ *     npx millrace tasks submit orders-redrive --wait
+ */
 export const orders = new KafkaEtlPipeline("orders", {
   cloud,
   operators: [
@@ -26,7 +35,12 @@ export const scores = new KafkaEtlPipeline("scores", {
   operators: [code<typeof import("./scores.ts")>(new URL("./scores.ts", import.meta.url))],
 });
 
-/** Comments, in Python, many of them in a run. */
+/**
+ * Comments, in Python, many of them in a run.
+ *
+ *     npx millrace streams produce comments-source '{"text":" ﬁne ﬁlm "}'
+ *     npx millrace queues peek comments-done
+ */
 export const comments = new KafkaEtlPipeline("comments", {
   cloud,
   delivery: "async",

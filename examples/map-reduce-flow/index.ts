@@ -2,6 +2,14 @@ import { local } from "../../lib/clouds/local/index.ts";
 import { code, MapReduceFlow } from "../../lib/index.ts";
 import * as ordersSql from "./orders.ts";
 
+/**
+ * Four jobs on files. `npx millrace dev examples/map-reduce-flow/index.ts` runs them here, with `@duckdb/node-api` for the
+ * last; in another terminal, for each:
+ *
+ *     npx millrace buckets put counts-input events.jsonl
+ *     npx millrace flows start counts --id today --wait
+ *     npx millrace buckets get counts-output today/part-00000.jsonl -
+ */
 const cloud = local();
 
 const countsCode = code<typeof import("./counts.ts")>(new URL("./counts.ts", import.meta.url));
