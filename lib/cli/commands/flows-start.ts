@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Command } from "commander";
+import { systemClock } from "../../runtime/clock.ts";
 import { MillraceError } from "../../runtime/errors.ts";
 import { isOver, type WorkflowClient, type WorkflowHistory, type WorkflowRun } from "../../runtime/workflows/run.ts";
 import { type Cli, printJson } from "../cli.ts";
@@ -65,7 +66,7 @@ async function waitFor({ terminal, signal }: Cli, workflows: WorkflowClient, { w
   try {
     for await (const history of watch(workflows, workflow, id, signal)) {
       if (isOver(history.run.status)) return history;
-      live.show(renderAtWork(history, terminal.colors));
+      live.show(renderAtWork(history, terminal.colors, systemClock.now()));
     }
     throw new MillraceError("unavailable", `${workflow} "${id}" is gone`);
   } catch (error) {

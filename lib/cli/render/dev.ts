@@ -106,6 +106,8 @@ const MOST_BARS = 8;
 /** Objects that have a line each of those that appear in a bucket within {@link BURST_MILLISECONDS}. */
 const MOST_OBJECTS = 3;
 const BURST_MILLISECONDS = 2000;
+/** Between two lines about a burst that goes on. */
+const COUNT_MILLISECONDS = 10_000;
 /** Runs whose last told state is remembered: the one told of longest ago goes first. */
 const MOST_SEEN = 10_000;
 
@@ -171,12 +173,15 @@ export class DevView {
   }
 
   #beginBurst(bucket: string, told: number): Burst {
-    const timer = setTimeout(() => {
-      this.#bursts.delete(bucket);
-      if (!this.#sayMore(bucket, burst)) return;
-      // It may go on: only what is counted then.
-      this.#beginBurst(bucket, MOST_OBJECTS);
-    }, BURST_MILLISECONDS);
+    const timer = setTimeout(
+      () => {
+        this.#bursts.delete(bucket);
+        if (!this.#sayMore(bucket, burst)) return;
+        // It may go on: only what is counted then.
+        this.#beginBurst(bucket, MOST_OBJECTS);
+      },
+      told < MOST_OBJECTS ? BURST_MILLISECONDS : COUNT_MILLISECONDS,
+    );
     const burst: Burst = { timer, told, more: 0, bytes: 0 };
     this.#bursts.set(bucket, burst);
     return burst;
@@ -246,7 +251,7 @@ function renderEvent(event: OtherEvent, colors: Colors): string | undefined {
         ? undefined
         : `${dim(`${event.task} ${plain(event.id)}`)} ${renderLogLine(event.line, colors)}`;
     case "function.logged":
-      return `${dim(event.function)} ${event.level === "error" ? red(plain(event.message)) : plain(event.message)}`;
+      return event.line.level === "debug" ? undefined : `${dim(event.function)} ${renderLogLine(event.line, colors)}`;
     case "records.consumed": {
       const { stream, partition, first, last, count: amount } = event;
       const offsets = first === last ? `${first}` : `${first}–${last}`;

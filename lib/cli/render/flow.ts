@@ -11,7 +11,7 @@ import type { Colors, Terminal } from "../terminal.ts";
 import { percent } from "./progress.ts";
 import { renderTable } from "./table.ts";
 import { clip, count, plain } from "./text.ts";
-import { formatBetween, formatTime } from "./time.ts";
+import { formatBetween, formatSpan, formatTime } from "./time.ts";
 
 type Style = "dim" | "cyan" | "yellow" | "green" | "red";
 
@@ -73,12 +73,32 @@ export function renderFlowLine(run: WorkflowRun, colors: Colors): string {
 export const renderEnd = ({ run, output }: WorkflowHistory, colors: Colors): string =>
   [renderFlowLine(run, colors), ...(output == null ? [] : [indentJson(output)])].join("\n");
 
-/** What a run is at: its steps under way, of maps how many items are over, and what functions say of themselves. */
-export function renderAtWork({ run, steps }: WorkflowHistory, colors: Colors): string {
+/**
+ * What a run is at: its steps under way, and of items of a map those that have something to say.
+ *
+ * @param now milliseconds since 1970
+ */
+export function renderAtWork({ run, steps }: WorkflowHistory, colors: Colors, now: number): string {
   const open = steps.filter(({ status }) => status === "running" || status === "waiting" || status === "retrying");
-  const shown = open.slice(0, MOST_SHOWN).map((record) => `  ${record.path}  ${renderStep(record, colors)}`);
-  const rest = open.length - MOST_SHOWN;
-  return [renderFlowLine(run, colors), ...shown, ...(rest > 0 ? [`  … and ${rest} more`] : [])].join("\n");
+  const telling = open.filter(({ path, status, progress }) => !path.includes("[") || progress || status !== "running");
+  const shown = telling.slice(0, MOST_SHOWN).map((record) => {
+    const rest = record.items ? colors.dim(timeLeft(record, open, now)) : "";
+    return `  ${record.path}  ${renderStep(record, colors)}${rest && `  ${rest}`}`;
+  });
+  const more = telling.length - MOST_SHOWN;
+  return [renderFlowLine(run, colors), ...shown, ...(more > 0 ? [`  … and ${more} more`] : [])].join("\n");
+}
+
+/** `45 %, about 12 s left`, as if all items of a map took as long as those that are over. */
+function timeLeft({ path, items, started }: StepRecord, open: readonly StepRecord[], now: number): string {
+  const { total, succeeded, failed } = items!;
+  const begun = open.reduce(
+    (sum, { path: at, progress }) => sum + (at.startsWith(`${path}[`) && progress ? progress.fraction : 0),
+    0,
+  );
+  const share = total === 0 ? 1 : Math.min(1, (succeeded + failed + begun) / total);
+  if (share === 0 || share === 1) return "";
+  return `${percent(share)}, about ${formatSpan(((now - Date.parse(started)) * (1 - share)) / share)} left`;
 }
 
 const took = ({ started, ended }: { readonly started: string; readonly ended?: string }): string =>

@@ -64,10 +64,12 @@ test("who waits for a run sees its open steps and what functions say, then how i
       ...{ ...step, path: "groups[1]/copy", step: "copy", status: "running" },
       progress: { fraction: 0.5, message: "1 MB of 2 MB, 1 MB/s, 1 s left" },
     },
+    { ...step, path: "groups[2]/copy", step: "copy", status: "running" },
   ];
-  expect(renderAtWork({ run, input: null, steps }, pico.createColors(false)).split("\n")).toEqual([
+  const now = Date.parse(started) + 9000;
+  expect(renderAtWork({ run, input: null, steps }, pico.createColors(false), now).split("\n")).toEqual([
     "move-flow one running",
-    "  groups  running  1/2",
+    "  groups  running  1/2  75 %, about 3 s left",
     "  groups[1]/copy  running  50 %  1 MB of 2 MB, 1 MB/s, 1 s left",
   ]);
   const ended = { ...run, status: "succeeded", ended: "2026-11-21T08:00:02.000Z" } as const;

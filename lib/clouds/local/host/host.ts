@@ -33,7 +33,7 @@ import { Journal } from "./journal.ts";
 import type { KafkaStreams, KafkaStreamsOptions } from "./kafka-streams.ts";
 import { type AlarmChange, Monitors } from "./monitors.ts";
 import { Permissions } from "./permissions.ts";
-import { LocalPlatform } from "./platform.ts";
+import { LocalPlatform, toLogLine } from "./platform.ts";
 import { Processes } from "./processes.ts";
 import { Queues } from "./queues.ts";
 import { StreamPlaces } from "./stream-places.ts";
@@ -162,8 +162,10 @@ export class LocalHost implements LocalView {
       volume: (part) => this.#volumes.define(this.#part(part, "volume")).path,
       send: (queue, body) => void this.queues.sendNow(queue, body),
       onGiveUp: (name) => this.#monitors.gaveUp(name),
-      onLog: ({ function: name, lines }) => {
-        for (const { level, message } of lines) this.#tell({ type: "function.logged", function: name, level, message });
+      onLog: ({ function: name, attempt, lines }) => {
+        for (const line of lines) {
+          this.#tell({ type: "function.logged", function: name, line: toLogLine(line, attempt) });
+        }
       },
     });
     this.#triggers = new Triggers({

@@ -1,5 +1,4 @@
 import type { CloudKind, Plan } from "../../../parts/plan.ts";
-import type { LogLevel } from "../../../runtime/handler.ts";
 import type {
   BucketReader,
   BucketRemover,
@@ -36,7 +35,7 @@ export type LocalChange =
   | { readonly type: "task.logged"; readonly task: string; readonly id: string; readonly line: NewLogLine }
   /** A run of a workflow, or a step of it. */
   | { readonly type: "workflow.changed"; readonly run: WorkflowRun }
-  | { readonly type: "function.logged"; readonly function: string; readonly level: LogLevel; readonly message: string }
+  | { readonly type: "function.logged"; readonly function: string; readonly line: NewLogLine }
   | { readonly type: "object.created"; readonly bucket: string; readonly object: ObjectInfo }
   /** A function has done a batch of a stream's records. */
   | ({ readonly type: "records.consumed" } & ConsumedBatch)

@@ -74,7 +74,8 @@ export class LocalPlatform implements TaskPlatform {
 
 const keyOf = (attempt: AttemptRef): string => `${attempt.task}\0${attemptId(attempt)}`;
 
-const toLogLine = ({ time, ...line }: LogLine, attempt: number): NewLogLine => ({
+/** A line as a process says it, as it is told. */
+export const toLogLine = ({ time, ...line }: LogLine, attempt: number): NewLogLine => ({
   ...line,
   time: new Date(time).toISOString(),
   attempt,
