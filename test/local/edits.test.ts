@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -69,6 +69,7 @@ function workshop() {
       session = await startDev({ project, folder: join(home, "cloud"), onEvent: (event) => events.push(event) });
       return session.host;
     },
+    close: () => session!.close(),
     /** Resolves once that happened for the given time. */
     async hears(type: DevEvent["type"], times: number) {
       await expect.poll(() => events.filter((event) => event.type === type).length, { timeout: 20_000 }).toBe(times);
@@ -196,4 +197,23 @@ test("a file that a refused edit asks for is waited for, and watched while it is
   await hears("code.changed", 1);
   await host.tasks.submit("more", {}, { id: "a" });
   expect(await host.tasks.wait("more", "a")).toMatchObject({ resultPreview: '"work more"' });
+});
+
+test("who ends while an edit is taken hears no more of it, and of no edit after", async () => {
+  const { home, events, save, start, close } = workshop();
+  await start();
+  const begun = join(home, "begun");
+  const slow = `import { writeFileSync } from "node:fs";\nwriteFileSync(${JSON.stringify(begun)}, "");\n`;
+  save(
+    "index.ts",
+    `${slow}await new Promise((done) => setTimeout(done, 500));\n${PROGRAM}throw new Error("in vain");\n`,
+  );
+  await expect.poll(() => existsSync(begun), { timeout: 20_000 }).toBe(true);
+  await close();
+  expect(events.filter(({ type }) => type === "edit.refused")).toEqual([]);
+  rmSync(begun);
+  save("index.ts", `${slow}${PROGRAM}`);
+  await pause(1500);
+  expect(existsSync(begun)).toBe(false);
+  expect(events.filter(({ type }) => type === "code.changed")).toEqual([]);
 });

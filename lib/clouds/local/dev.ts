@@ -65,6 +65,7 @@ class LocalProgram {
   /** Changed in edits that were refused: what they ask for is still to be done. */
   readonly #refused = new Set<string>();
   #taking = Promise.resolve();
+  #isEnding = false;
 
   constructor(options: StartDevOptions) {
     this.#options = options;
@@ -109,6 +110,7 @@ class LocalProgram {
       plan,
       dropFolder,
       end: async () => {
+        this.#isEnding = true;
         await this.#watcher?.close();
         await this.#taking;
         await server.close();
@@ -221,6 +223,7 @@ class LocalProgram {
 
   /** A file of the program itself means a new plan; a handler's file means only new code. */
   async #take(host: LocalHost, saved: ReadonlySet<string>): Promise<void> {
+    if (this.#isEnding) return;
     const { onEvent } = this.#options;
     const changed = new Set([...this.#refused, ...saved]);
     const began = performance.now();
@@ -238,13 +241,16 @@ class LocalProgram {
       const renewed = [...this.#bundles].filter(([name, { hash }]) => before.get(name) !== hash).map(([name]) => name);
       onEvent({ type: "code.changed", functions: renewed, milliseconds: Math.round(performance.now() - began) });
     } catch (error) {
+      // Ctrl-C ends the programs that read it, too.
+      if (this.#isEnding) return;
       for (const path of saved) this.#refused.add(path);
       const { message } = toErrorRecord(error);
       onEvent({ type: "edit.refused", message, problems: error instanceof ProblemsError ? error.problems : [] });
       if (error instanceof ProgramError) this.#watcher?.add([...error.inputs]);
       if (error instanceof BundleError) this.#watcher?.add([...error.files]);
     }
-    this.#watcher?.add(this.#inputs());
+    // One that is closed would watch again, and the process never end.
+    if (!this.#isEnding) this.#watcher?.add(this.#inputs());
   }
 
   #isOutOfDate(name: string, changed: ReadonlySet<string>): boolean {
