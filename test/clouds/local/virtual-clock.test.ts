@@ -43,6 +43,15 @@ describe("virtual time", () => {
     expect(rung).toEqual(["every 9", "a 10", "a2 10", "every 18", "every 27", "c 30"]);
   });
 
+  it("is a whole number of milliseconds, whatever alarms ask for", async () => {
+    const clock = new VirtualClock(START);
+    const rung: number[] = [];
+    clock.at(START + 0.1, () => rung.push(clock.now()));
+    clock.at(START + 1.5, () => rung.push(clock.now()));
+    await clock.advance("1 second");
+    expect(rung).toEqual([START + 1, START + 2]);
+  });
+
   it("rings at once what is due already", async () => {
     const clock = new VirtualClock(START);
     await new Promise<void>((resolve) => clock.at(START - 1, resolve));

@@ -41,10 +41,13 @@ export class VirtualClock implements Clock {
     return this.#alarms.size;
   }
 
-  /** An alarm that is due already rings at the next turn of the event loop, as with the machine's time. */
+  /**
+   * An alarm that is due already rings at the next turn of the event loop, as with the machine's time; and as there, time
+   * is always a whole number.
+   */
   at(time: number, callback: () => void): () => void {
     this.#count += 1;
-    const alarm: Alarm = { time, order: this.#count, callback };
+    const alarm: Alarm = { time: Math.ceil(time), order: this.#count, callback };
     this.#alarms.add(alarm);
     if (time <= this.#now) setImmediate(() => this.#ring(alarm));
     return () => void this.#alarms.delete(alarm);
