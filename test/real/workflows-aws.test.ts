@@ -158,6 +158,46 @@ const asks = (): Block =>
   block((flow) => flow.callback("approve", questions, { what: reference<string>("input", ["name"]) }));
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+describe("a distributed map, executed by moto", () => {
+  const items = (count: number) => Array.from({ length: count }, (_, value) => ({ value }));
+  const given = () => reference<readonly { readonly value: number }[]>("input");
+
+  test("has its outputs in the items' order", async () => {
+    const flow = await deployed(
+      block((flow) =>
+        flow.map(
+          "each",
+          given(),
+          (inner, item) => inner.function("one", part<{ readonly value: number }>("double"), item),
+          { atMost: 100, concurrency: 7 },
+        ),
+      ),
+    );
+    await flow.start("wide", items(60));
+    const { output } = await over(flow, "wide");
+    expect(output).toEqual(items(60).map(({ value }) => ({ value: value * 2 })));
+  });
+
+  test("counts the items that fail, and fails with one more than it tolerates", async () => {
+    const failing = (tolerated: number) =>
+      block((flow) =>
+        flow.forEach(
+          "each",
+          given(),
+          (inner, { value }) =>
+            void inner.function("one", part("fails"), { kind: "refused", message: "no", value, when: [3, 50] }),
+          { atMost: 100, tolerated },
+        ),
+      );
+    const tolerant = await deployed(failing(2));
+    await tolerant.start("wide", items(60));
+    expect((await over(tolerant, "wide")).output).toEqual({ succeeded: 58, failed: 2 });
+    const strict = await deployed(failing(1));
+    await strict.start("wide", items(60));
+    expect((await over(strict, "wide")).run).toMatchObject({ status: "failed", error: { kind: "refused" } });
+  });
+});
+
 describe("runs of a workflow, by its port", () => {
   test("a run is started once, whatever is asked again, and keeps its id when it is over", async () => {
     const flow = await deployed(block((flow) => flow.function("one", part("double"), { value: 2 })));

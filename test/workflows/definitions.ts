@@ -110,6 +110,11 @@ const withInput = <Input>(write: (flow: Flow, input: Ref<Input>) => unknown): Bl
   block((flow) => write(flow, field()));
 const field = <T>(...at: readonly string[]): Ref<T> => reference("input", at);
 
+/** A list whose size shows when the run comes to it. */
+export const largeList: Block = withInput<{ readonly count: number }>((flow, { count }) => ({
+  items: flow.function("large", split, { count }).items,
+}));
+
 /** What services take for expressions in their own languages. */
 const LITERALS = {
   path: "$.a",
@@ -212,6 +217,13 @@ const sequences: readonly DefinitionCase[] = [
     }),
     input: { seconds: 1 },
     expected: { output: { one: { value: 4 } } },
+  },
+  {
+    // Two of them nearly fill the 64 KiB that a state of CloudFlow has.
+    name: "outputs-as-large-as-may-be",
+    definition: withInput<object>((flow, input) => echoes(flow, "again", echoes(flow, "once", input))),
+    input: { text: "x".repeat(32_000) },
+    expected: { output: { text: "x".repeat(32_000) } },
   },
   {
     name: "succeed-ends-the-run",

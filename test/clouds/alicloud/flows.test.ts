@@ -4,12 +4,21 @@ import { type FlowWorld, flowDefinition } from "../../../lib/clouds/alicloud/dep
 import type { FlowDefinition } from "../../../lib/clouds/alicloud/deploy/flow-states.ts";
 import { toStepCall } from "../../../lib/clouds/alicloud/runtime/step.ts";
 import { handler as next } from "../../../lib/handlers/flows/next.ts";
+import { block, reference } from "../../../lib/parts/flow.ts";
+import type { FunctionPart } from "../../../lib/parts/part.ts";
 import { type Clock, systemClock } from "../../../lib/runtime/clock.ts";
 import { DeployedFunction } from "../../../lib/runtime/deployed.ts";
 import { toErrorRecord } from "../../../lib/runtime/errors.ts";
 import type { Handler } from "../../../lib/runtime/handler.ts";
 import type { Answer } from "../../../lib/runtime/workflows/run.ts";
-import { DEFINITIONS, type DefinitionCase, FUNCTIONS, type FunctionName } from "../../workflows/definitions.ts";
+import type { Block } from "../../../lib/shared/workflow/definition.ts";
+import {
+  DEFINITIONS,
+  type DefinitionCase,
+  FUNCTIONS,
+  type FunctionName,
+  largeList,
+} from "../../workflows/definitions.ts";
 import { FlowError, type FlowServices, runFlow } from "./fdl-interpreter.ts";
 
 /** @param timeout of every function, in seconds: it decides how they are called */
@@ -115,5 +124,33 @@ describe.each([
     if ("output" in one.expected) expect(end).toMatchObject({ status: "Succeeded" });
     else expect(end).toMatchObject({ status: "Failed", output: { error: one.expected.error } });
     if ("output" in one.expected) expect(end.output).toEqual({ output: one.expected.output });
+  });
+});
+
+describe("what is too large for a state", () => {
+  const refusal = async (definition: Block, input: object) => {
+    const one = { name: "large", definition, input, expected: { output: null } };
+    const flow = JSON.parse(JSON.stringify(flowDefinition(definition, world(60)))) as FlowDefinition;
+    const end = await runFlow(flow, { name: "run-1", input: { run: "run-1", input } }, servicesOf(one, new Map()));
+    return end.status === "Failed" ? end.output.error : end;
+  };
+  const tooLarge = (step: string) => ({
+    kind: "refused",
+    message: expect.stringMatching(new RegExp(`step "${step}" has \\d+ bytes, and a workflow carries at most 49152`)),
+  });
+
+  it("fails the step that answers it, with its size and what to do", async () => {
+    expect(await refusal(largeList, { count: 5000 })).toEqual(tooLarge("large"));
+  });
+
+  it("fails a map whose items come to it together", async () => {
+    const echo = { kind: "function", name: "echo" } as unknown as FunctionPart<unknown, object>;
+    const definition = block((flow) =>
+      flow.map("each", reference<readonly object[]>("input", ["items"]), (inner) =>
+        inner.function("one", echo, reference<object>("input", ["text"])),
+      ),
+    );
+    const input = { text: "x".repeat(3000), items: Array.from({ length: 20 }, () => ({})) };
+    expect(await refusal(definition, input)).toEqual(tooLarge("each-collect"));
   });
 });

@@ -91,15 +91,18 @@ export async function wideWorld(one: Omit<DefinitionCase, "name" | "expected">, 
           return await deployed(batch as never, { batches: state.batches }, clock).step(call, platform);
         if (name.startsWith("$ask-"))
           return await deployed(ask as never, { asked, callbacks }, clock).step(call, platform);
-        begun.push(call.step);
         if (name.startsWith("$task-")) {
+          begun.push(call.step);
           const { id, input } = call.input as { id: string; input: unknown };
           const answer = await callOf(one.tasks![name.slice("$task-".length)]!, { ...call, input: { id, input } });
           return answer.status === "succeeded"
             ? { ...answer, output: { state: "succeeded", result: answer.output } }
             : { status: "succeeded", output: { state: "failed", error: answer.error } };
         }
-        return await doStep(body, call, () => callOf(name as FunctionName, call));
+        return await doStep(body, call, () => {
+          begun.push(call.step);
+          return callOf(name as FunctionName, call);
+        });
       } catch (error) {
         throw new FlowError("FC.HandledInvocationError", toErrorRecord(error).message);
       }

@@ -32,6 +32,8 @@ export interface Surroundings {
   readonly tasks?: Readonly<Record<string, string>>;
   /** By the step's name. */
   readonly answers?: Readonly<Record<string, Answer>>;
+  /** Sees the request of every state that waits for an answer. @default nobody does */
+  readonly onWait?: (request: object) => void;
 }
 
 /** How a run ended, and what was called on the way. */
@@ -63,7 +65,7 @@ const itself: Readonly<Record<string, string>> = new Proxy({}, { get: (_, name) 
 export async function execute(
   definition: object,
   input: unknown,
-  { functions, tasks = {}, answers = {} }: Surroundings,
+  { functions, tasks = {}, answers = {}, onWait = () => {} }: Surroundings,
 ): Promise<Ended> {
   const calls: Record<string, number> = {};
   const attempts = new Map<string, number>();
@@ -114,6 +116,7 @@ export async function execute(
           return { Payload: task === undefined ? await call(name, given.Payload) : ask(task, given.Payload) };
         }
         if (!Resource.endsWith(".waitForTaskToken")) return {};
+        onWait(given);
         const step = label.slice(0, label.indexOf(": "));
         const answer = answers[step]!;
         return { Answer: JSON.stringify({ status: "output" in answer ? "succeeded" : "failed", ...answer }) };
@@ -129,7 +132,7 @@ export async function execute(
         ["Task", "Parallel", "Map"].flatMap((type) => namesOf(definition, type)).map((name) => [name, 0]),
       ),
     },
-    context: { Execution: { Name: "run-1" }, Task: { Token: "token" } } as never,
+    context: { Execution: { Name: "run-1" }, Task: { Token: "token" }, State: { EnteredTime: ENTERED } } as never,
   });
   const outcome = await execution.result.then(
     (output) => ({ output }),
@@ -137,6 +140,9 @@ export async function execute(
   );
   return { outcome, calls };
 }
+
+/** When every state was entered. */
+export const ENTERED = "2026-08-09T10:11:12.345Z";
 
 /** As the entry throws it, and Lambda tells the service of that. */
 function thrownBy(step: Parameters<typeof stepFailed>[0], error: unknown): Error {

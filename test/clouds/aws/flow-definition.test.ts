@@ -1,11 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { FINAL } from "../../../lib/clouds/aws/deploy/flow-errors.ts";
+import { failureOf } from "../../../lib/clouds/aws/runtime/flow-history.ts";
 import { block, is, isAbove, reference } from "../../../lib/parts/flow.ts";
-import type { FunctionPart, TaskPart } from "../../../lib/parts/part.ts";
+import type { FunctionPart, Queue, TaskPart } from "../../../lib/parts/part.ts";
 import { isRetryable } from "../../../lib/runtime/errors.ts";
 import type { Block } from "../../../lib/shared/workflow/definition.ts";
-import { DEFINITIONS, FUNCTIONS } from "../../workflows/definitions.ts";
-import { compiled, type Ended, execute, type Surroundings, statesIn, validate } from "./asl.ts";
+import { DEFINITIONS, FUNCTIONS, largeList } from "../../workflows/definitions.ts";
+import { compiled, ENTERED, type Ended, execute, type Surroundings, statesIn, validate } from "./asl.ts";
 
 describe.each(DEFINITIONS)("$name", ({ definition, input, expected, calls, tasks, answers }) => {
   test("is Amazon States Language", () => {
@@ -107,6 +108,34 @@ describe("what only this language needs", () => {
     expect(again).toEqual({ outcome: { output: { attempt: 3 } }, calls: { flaky: 3 } });
     const broken = await run(definition, {}, { functions, tasks: { work: "broken" } });
     expect(broken).toEqual({ outcome: { error: { kind: "refused", message: "no" } }, calls: { broken: 1 } });
+  });
+
+  test("what a step waits for is forgotten in the end, whether anybody answers or not", async () => {
+    const questions = { kind: "queue", name: "questions" } as unknown as Queue;
+    const requests: Record<string, Record<string, { readonly N?: string }>>[] = [];
+    const definition = block((flow) => flow.callback("ask", questions, {}));
+    await run(
+      definition,
+      {},
+      { answers: { ask: { output: 1 } }, onWait: (request) => requests.push(request as never) },
+    );
+    expect(requests[0]).toMatchObject({ UpdateExpression: expect.stringContaining("#ttl = :until") });
+    const until = Number(requests[0]!.ExpressionAttributeValues![":until"]!.N) * 1000;
+    expect(new Date(until).toISOString()).toBe("2029-01-01T00:00:00.000Z");
+    // The longest run, and as long as its execution is known.
+    expect(until - Date.parse(ENTERED)).toBeGreaterThan((366 + 90) * 86_400_000);
+  });
+
+  test("what is too large for a state fails the step that answers it, or the run, with what to do", async () => {
+    const { outcome } = await run(largeList, { count: 20_000 });
+    expect(outcome).toMatchObject({
+      error: { kind: "refused", message: expect.stringMatching(/step "large" has \d+ bytes.* at most 196608/) },
+    });
+    // Of what several steps answered together the service itself tells.
+    expect(failureOf("States.DataLimitExceeded", "The state/task returned a result with a size exceeding")).toEqual({
+      kind: "refused",
+      message: expect.stringContaining("put what is large into a bucket"),
+    });
   });
 
   test("kinds that no other attempt changes are those of the core", () => {

@@ -10,7 +10,13 @@ import { systemClock } from "../../../lib/runtime/clock.ts";
 import { DeployedFunction } from "../../../lib/runtime/deployed.ts";
 import type { StepAnswer } from "../../../lib/runtime/workflows/step-call.ts";
 import type { Block } from "../../../lib/shared/workflow/definition.ts";
-import { DEFINITIONS, type DefinitionCase, FUNCTIONS, type FunctionName } from "../../workflows/definitions.ts";
+import {
+  DEFINITIONS,
+  type DefinitionCase,
+  FUNCTIONS,
+  type FunctionName,
+  largeList,
+} from "../../workflows/definitions.ts";
 import { type ArgoRun, type ArgoWorld, runArgo } from "./argo-interpreter.ts";
 import { flowWorld } from "./flow-world.ts";
 
@@ -165,6 +171,34 @@ describe("a pod", () => {
     });
     expect(template.retryStrategy).toBeUndefined();
     expect(spec).toMatchObject({ serviceAccountName: "flows", activeDeadlineSeconds: 3600 });
+  });
+});
+
+describe("what is too large for a pod's variables", () => {
+  const large = () => {
+    const one = { name: "large", definition: largeList, input: {}, expected: { output: null } };
+    return podsOf(one, new Map());
+  };
+
+  it("fails the step that answers it, with its size and what to do", async () => {
+    const { answer } = await run(largeList, { count: 8000 }, large());
+    expect(answer).toMatchObject({
+      status: "failed",
+      error: { kind: "refused", message: expect.stringMatching(/step "large" has \d+ bytes.* at most 65536/) },
+    });
+  });
+
+  it("fails a map whose items come to it together", async () => {
+    const definition = block((flow) =>
+      flow.map("each", reference<readonly object[]>("input", ["items"]), (inner) => inner.function("one", echo, {})),
+    );
+    const items = Array.from({ length: 20 }, () => ({}));
+    const { answer } = await run(
+      definition,
+      { items },
+      served(() => "x".repeat(5000)),
+    );
+    expect(answer).toMatchObject({ error: { kind: "refused", message: expect.stringContaining("map each") } });
   });
 });
 

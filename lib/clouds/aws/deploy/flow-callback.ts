@@ -76,10 +76,14 @@ function answered(writer: FlowWriter, { name, timeout }: CallbackStep, asked: st
     Resource: "arn:aws:states:::aws-sdk:dynamodb:updateItem.waitForTaskToken",
     Parameters: {
       ...row,
-      UpdateExpression: "SET #token = :token REMOVE #answer, #told",
+      UpdateExpression: "SET #token = :token, #ttl = :until REMOVE #answer, #told",
       ConditionExpression: "attribute_not_exists(#answer) OR #told = :yes",
-      ExpressionAttributeNames: { "#token": "token", "#answer": "answer", "#told": "told" },
-      ExpressionAttributeValues: { ":token": { "S.$": "$$.Task.Token" }, ":yes": { BOOL: true } },
+      ExpressionAttributeNames: { "#token": "token", "#ttl": "ttl", "#answer": "answer", "#told": "told" },
+      ExpressionAttributeValues: {
+        ":token": { "S.$": "$$.Task.Token" },
+        ":until": { "N.$": UNTIL },
+        ":yes": { BOOL: true },
+      },
     },
     ResultSelector: { "text.$": "$.Answer" },
     ResultPath: "$.answer",
@@ -114,6 +118,21 @@ function asking(writer: FlowWriter, { name, ask }: CallbackStep, { place }: Arou
   const state = { ...writer.invoke(writer.targets.functions[ask.name], call), Retry: [AGAIN], End: true };
   return { StartAt: label, States: { [label]: state } };
 }
+
+/** Years in which a step may begin to wait. */
+const [FIRST_YEAR, LAST_YEAR] = [2025, 2099];
+
+/** When each of them begins with two years in between, in seconds since 1970: a run lasts a year at most, and is known for 90 days. */
+const ENDS = Array.from({ length: LAST_YEAR - FIRST_YEAR + 1 }, (_, index) => Date.UTC(FIRST_YEAR + index + 3) / 1000);
+
+/**
+ * When the row of a step that nobody answers is forgotten, in seconds since 1970. The language knows the time as a text
+ * and cannot calculate with it: by the year alone it finds a time that is late enough.
+ *
+ * @see https://docs.aws.amazon.com/step-functions/latest/dg/intrinsic-functions.html
+ */
+const YEAR = "States.StringToJson(States.ArrayGetItem(States.StringSplit($$.State.EnteredTime, '-'), 0))";
+const UNTIL = `States.Format('{}', States.ArrayGetItem(States.StringToJson('[${ENDS}]'), States.MathAdd(${YEAR}, -${FIRST_YEAR})))`;
 
 /** The condition that there is no answer yet does not hold. */
 const ANSWERED = ["DynamoDb.ConditionalCheckFailedException", "DynamoDB.ConditionalCheckFailedException"];

@@ -5,10 +5,17 @@ import type { StepRecord, WorkflowStatus } from "../../../runtime/workflows/run.
 /** What names of the service's mean that something took too long. */
 const LATE: ReadonlySet<string> = new Set(["States.Timeout", "States.HeartbeatTimeout", "Sandbox.Timedout"]);
 
+/** A state was handed more than the service carries. https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html */
+const TOO_LARGE = "States.DataLimitExceeded";
+
 /** What a state or a run failed with: one of our kinds with a message, or the service's own words. */
 export function failureOf(error = "", cause = ""): ErrorRecord {
   if (isErrorKind(error)) return { kind: error, message: messageIn(cause) ?? (cause || error) };
   const words = [error, messageIn(cause) ?? cause].filter(Boolean).join(": ");
+  if (error === TOO_LARGE) {
+    const message = `${words}: Step Functions carries 256 KiB from step to step: put what is large into a bucket and pass its key`;
+    return { kind: "refused", message };
+  }
   const isLate = LATE.has(error) || /Task timed out after/.test(cause);
   return { kind: isLate ? "timed-out" : "unavailable", message: words || "the service does not say why" };
 }
