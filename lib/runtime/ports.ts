@@ -94,14 +94,28 @@ export interface Piece {
   readonly crc64?: string;
 }
 
-/** Where a store copies a piece from, without anybody reading it. */
-export interface PieceSource {
+/** What a store copies by itself, without anybody reading it. */
+export interface ObjectSource {
   readonly from: BucketReader;
   readonly key: string;
-  /** First and last byte, both included. */
-  readonly range: readonly [first: number, last: number];
   /** Refused (`conflict`) if the object's etag is another one. */
   readonly ifMatch: string;
+}
+
+export interface PieceSource extends ObjectSource {
+  /** First and last byte, both included. */
+  readonly range: readonly [first: number, last: number];
+}
+
+export interface UploadOptions extends Pick<PutOptions, "contentType" | "metadata"> {
+  /** Whether its pieces are to be copied by the store itself, as far as it does. @default no */
+  readonly copied?: boolean;
+}
+
+/** What a store copies of another bucket by itself. */
+export interface OwnCopies {
+  /** The largest object, in bytes, that it copies in one request. 0: none, and pieces alone. */
+  readonly whole: number;
 }
 
 /**
@@ -110,7 +124,11 @@ export interface PieceSource {
  */
 export interface BucketUploader {
   readonly bucket: string;
-  beginUpload(key: string, options?: Pick<PutOptions, "contentType" | "metadata">): Promise<Upload>;
+  /** Nothing where the store does not reach the other one. */
+  ownCopies(from: BucketReader): Promise<OwnCopies | undefined>;
+  /** Lets the store copy an object by itself, with its type and metadata, over what is there: of `ownCopies` at most. */
+  copyObject(key: string, source: ObjectSource): Promise<void>;
+  beginUpload(key: string, options?: UploadOptions): Promise<Upload>;
   /**
    * Puts a piece in the place of one that may be there: at least 5 MiB, but for the last one.
    *

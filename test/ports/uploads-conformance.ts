@@ -15,6 +15,8 @@ export interface UploadsSubject {
   readonly bucket: BucketReader & BucketWriter & BucketUploader & BucketRemover;
   /** Whether the store copies pieces by itself. @default it does not */
   readonly copies?: boolean;
+  /** Whether the store copies objects in one request. @default it does not */
+  readonly wholes?: boolean;
   /** Whether the store says a CRC-64 of what came in pieces. @default it does */
   readonly sums?: boolean;
   close(): Promise<void>;
@@ -148,6 +150,22 @@ export function testUploads(make: () => Promise<UploadsSubject>): void {
       const missing = { ...piece, number: 2 };
       await expect(bucket.completeUpload(upload, [piece, missing])).rejects.toEqual(kind("bad-input"));
       expect(await bucket.head("a")).toBeUndefined();
+    });
+
+    it("copy an object by themselves where the store does, as it was meant", async () => {
+      const { bucket, wholes = false } = await subject();
+      const described = { contentType: "video/mp4", metadata: { owner: "猫" } };
+      const key = "a+b/source #1 100% 猫";
+      const { etag: ifMatch } = await bucket.put(key, LAST, described);
+      const { whole = 0 } = (await bucket.ownCopies(bucket)) ?? {};
+      expect(whole > 0).toBe(wholes);
+      const copying = bucket.copyObject("copy?#", { from: bucket, key, ifMatch });
+      if (!wholes) return expect(copying).rejects.toEqual(kind("bad-input"));
+      await copying;
+      expect(await bucket.head("copy?#")).toMatchObject({ size: LAST.length, ...described });
+      await bucket.put(key, FIRST);
+      await expect(bucket.copyObject("copy?#", { from: bucket, key, ifMatch })).rejects.toEqual(kind("conflict"));
+      expect(Buffer.compare(await bucket.get("copy?#"), LAST)).toBe(0);
     });
 
     it("copy pieces by themselves where the store does, of the object that was meant", async () => {

@@ -52,7 +52,7 @@ const isNoFile = (key: string): boolean =>
   /[\p{Cc}\uFFFE\uFFFF]/u.test(key) ||
   key.split("/").some((name) => /^\.{0,2}$/.test(name) || name.includes("\0") || Buffer.byteLength(name) > 255);
 
-testUploads(async () => ({ ...(await subject()), copies: true }));
+testUploads(async () => ({ ...(await subject()), copies: true, wholes: true }));
 
 testBucket(async () => ({ ...(await subject()), refuses: (key) => /^\.\.(\/|$)/.test(key), lacks: isNoFile }));
 

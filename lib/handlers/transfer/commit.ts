@@ -149,7 +149,7 @@ async function complete(world: World, state: TransferState, plan: TransferPlan, 
   );
   const made = await to.head(object.target, { crc64: true });
   // A request may fail that was done before: its answer got lost.
-  if (isCopyOf(made, object, plan.begun, sum)) return;
+  if (isCopyOf(made, object, plan.begun, sum ?? object.crc64)) return;
   if (error) throw error;
   throw new Mismatch(`object "${object.target}" is not what was copied: ${made?.crc64?.value ?? "gone"}`);
 }

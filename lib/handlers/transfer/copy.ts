@@ -37,11 +37,11 @@ export const handler: Handler<FunctionInvoked<CopyInput>, TransferLinks, Transfe
   world,
 ) => {
   const state = new TransferState(world.links.state, run);
-  const plan = await state.plan();
+  const [plan, isFirst] = await Promise.all([state.plan(), state.begin(group)]);
   const until = deadlineOf(world);
   const progress = new Progress(plan.bytes / plan.groups, world);
   const large = await copyLarge(world, state, plan, group, until, progress);
-  const small = await copySmall(world, state, plan, group, until, progress);
+  const small = await copySmall(world, state, plan, group, isFirst, until, progress);
   await state.putReport(group, {
     ...small.report,
     failures: [...large.failures, ...small.report.failures],
@@ -140,20 +140,12 @@ async function present({ links: { to } }: World, object: LargeObject, first: num
   while (after !== undefined && after < last) {
     const { pieces, next }: { pieces: readonly Piece[]; next?: number } = await to.listPieces(object.upload, { after });
     for (const piece of pieces) {
-      const isWhole = piece.size === sizeOf(object, piece.number) && !isSumOfAll(object, piece);
-      if (piece.number <= last && isWhole) numbers.add(piece.number);
+      if (piece.number <= last && piece.size === sizeOf(object, piece.number)) numbers.add(piece.number);
     }
     after = next;
   }
   return numbers;
 }
-
-/**
- * Whether the store says of a piece what it knows of the whole source, as versitygw 1.8 does of what it copied by
- * itself: it would say so of the target, too.
- */
-const isSumOfAll = ({ pieces, crc64: whole, upload }: LargeObject, { crc64: sum }: Piece): boolean =>
-  pieces > 1 && sum !== undefined && whole?.kind === upload.crc64 && whole?.value === sum;
 
 /** The bytes of a piece. */
 export const sizeOf = ({ size, piece, pieces }: LargeObject, number: number): number =>
@@ -177,8 +169,7 @@ async function copyPiece(
   const begin = piece * (number - 1);
   const range = [begin, begin + size - 1] as const;
   if (store.copies) {
-    const copied = await to.copyPiece(upload, number, { from, key, range, ifMatch });
-    if (copied && !isSumOfAll(object, copied)) return;
+    if (await to.copyPiece(upload, number, { from, key, range, ifMatch })) return;
     store.copies = false;
   }
   const stream = await from.stream(key, { range, ifMatch });

@@ -3,7 +3,7 @@ import type { Clock } from "../../runtime/clock.ts";
 import { MillraceError } from "../../runtime/errors.ts";
 import type { FunctionInvoked } from "../../runtime/events.ts";
 import type { Handler, Log } from "../../runtime/handler.ts";
-import type { ObjectInfo, PutOptions, Upload } from "../../runtime/ports.ts";
+import type { ObjectInfo, OwnCopies, Upload, UploadOptions } from "../../runtime/ports.ts";
 import { shortHash } from "../../shared/name.ts";
 import { atOnce } from "./at-once.ts";
 import { readRequest, type TransferLinks, type TransferRequest, type TransferSettings } from "./settings.ts";
@@ -165,10 +165,13 @@ class Planner {
   }
 
   async add(page: readonly Wanted[]): Promise<void> {
-    const large = page.filter(({ source }) => source.size >= this.#settings.piece);
-    const begun = await atOnce(AT_ONCE, large, (one) => this.#begin(one));
-    for (const { source, target } of page) {
-      if (source.size < this.#settings.piece) await this.#addSmall(source, target);
+    const copies = await this.#links.to.ownCopies(this.#links.from);
+    const isWhole = copiedWhole(copies, this.#settings);
+    const isSmall = ({ source: { size } }: Wanted) => size < this.#settings.piece || isWhole(size);
+    const large = page.filter((one) => !isSmall(one));
+    const begun = await atOnce(AT_ONCE, large, (one) => this.#begin(one, copies !== undefined));
+    for (const one of page) {
+      if (isSmall(one)) await this.#addSmall(one.source, one.target);
     }
     for (const one of begun) {
       if (one) await this.#addLarge(one);
@@ -225,7 +228,10 @@ class Planner {
   }
 
   /** Nothing for what stays as it is in the target, and for what is not there any more. */
-  async #begin({ source: known, target, isWhole }: Wanted): Promise<Omit<LargeObject, "index" | "before"> | undefined> {
+  async #begin(
+    { source: known, target, isWhole }: Wanted,
+    copied: boolean,
+  ): Promise<Omit<LargeObject, "index" | "before"> | undefined> {
     this.#checkTarget(known.key, target);
     const { from, to } = this.#links;
     const [source, present] = await Promise.all([
@@ -242,7 +248,7 @@ class Planner {
     const described = { ...(contentType !== undefined && { contentType }), metadata };
     return {
       ...{ key, target, size, etag, modified, ...described },
-      upload: await this.#upload(source, target, piece, described),
+      upload: await this.#upload(source, target, piece, { ...described, copied }),
       piece,
       pieces: Math.ceil(size / piece),
       ...(crc64 && { crc64 }),
@@ -255,7 +261,7 @@ class Planner {
     { key, etag, size }: ObjectInfo,
     target: string,
     piece: number,
-    described: Pick<PutOptions, "contentType" | "metadata">,
+    described: UploadOptions,
   ): Promise<Upload> {
     const { from, to, state } = this.#links;
     const identity = [from.bucket, key, etag, size, to.bucket, target, piece, JSON.stringify(described)];
@@ -287,6 +293,12 @@ const isUnderWay = (to: TransferLinks["to"], upload: Upload): Promise<boolean> =
       throw error;
     },
   );
+
+/** Whether an object goes whole, copied by the store: such copies keep to no condition on what they overwrite. */
+export const copiedWhole =
+  (copies: OwnCopies | undefined, { overwrites }: Pick<TransferSettings, "overwrites">) =>
+  (size: number): boolean =>
+    copies !== undefined && copies.whole > 0 && overwrites === "always" && size <= copies.whole;
 
 /** The size of an object's pieces: whole megabytes. */
 export const pieceOf = (size: number, least: number): number =>

@@ -82,6 +82,15 @@ export class TransferState {
   putPlan = (plan: TransferPlan): Promise<void> => this.#put("plan", plan);
   putReport = (group: number, report: GroupReport): Promise<void> => this.#put(`reports/${group}`, report);
   putFailures = (failures: readonly ObjectFailure[]): Promise<void> => this.#put("failures", failures);
+  /** Whether nobody has begun a worker's share before. */
+  begin = (group: number): Promise<boolean> =>
+    this.#bucket.put(this.#key(`begun/${group}`), "{}", { ifNoneMatch: "*" }).then(
+      () => true,
+      (error: unknown) => {
+        if (error instanceof MillraceError && error.kind === "conflict") return false;
+        throw error;
+      },
+    );
   /** What a large object's pieces come to: written before it is completed. */
   putSum = (index: number, sum: Crc64): Promise<void> => this.#put(`sums/${index}`, sum);
 

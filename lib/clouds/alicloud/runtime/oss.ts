@@ -5,6 +5,7 @@ import { buffer } from "node:stream/consumers";
 import { checkGet, checkKey, checkPut, noObject, pageLimit } from "../../../runtime/conditions.ts";
 import { field, type LinkAddress } from "../../../runtime/deployment.ts";
 import { type ErrorKind, MillraceError } from "../../../runtime/errors.ts";
+import { NO_COPIES } from "../../../runtime/no-copies.ts";
 import { checkRange, decodeMetadata, encodeMetadata, keepFile, unquoted } from "../../../runtime/objects.ts";
 import { following, inPieces, inTurn, type Pieces, slices } from "../../../runtime/pieces.ts";
 import type {
@@ -15,10 +16,12 @@ import type {
   GetOptions,
   HeadOptions,
   ObjectInfo,
+  OwnCopies,
   Piece,
   PieceSource,
   PutOptions,
   Upload,
+  UploadOptions,
 } from "../../../runtime/ports.ts";
 import type { AlicloudWorld } from "./account.ts";
 import { discard, encode, type HttpAnswer, type HttpRequest, send, textOf } from "./http.ts";
@@ -163,7 +166,7 @@ class OssBucket implements BucketReader, BucketWriter, BucketUploader, BucketRem
   }
 
   /** https://www.alibabacloud.com/help/en/oss/developer-reference/initiatemultipartupload */
-  async beginUpload(key: string, options: Pick<PutOptions, "contentType" | "metadata"> = {}): Promise<Upload> {
+  async beginUpload(key: string, options: UploadOptions = {}): Promise<Upload> {
     checkOssKey(key);
     const answer = await this.#send("POST", key, { query: { uploads: "" }, headers: putHeaders(options) });
     if (answer.status !== 200) throw await this.#error(answer, "begin an upload of", key);
@@ -182,6 +185,13 @@ class OssBucket implements BucketReader, BucketWriter, BucketUploader, BucketRem
     }
     return pieceOf(number, body.byteLength, answer.headers.etag, sum);
   }
+
+  /** Pieces alone, within a region. */
+  async ownCopies(from: BucketReader): Promise<OwnCopies | undefined> {
+    return from instanceof OssBucket && this.#reaches(from) ? { whole: 0 } : undefined;
+  }
+
+  copyObject = NO_COPIES.copyObject;
 
   /** Within a region alone. https://www.alibabacloud.com/help/en/oss/developer-reference/uploadpartcopy */
   async copyPiece({ key, id }: Upload, number: number, source: PieceSource): Promise<Piece | undefined> {

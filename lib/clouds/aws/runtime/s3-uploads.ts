@@ -12,7 +12,7 @@ import { pageLimit } from "../../../runtime/conditions.ts";
 import { combineCrc64, crc64 } from "../../../runtime/crc64.ts";
 import { MillraceError } from "../../../runtime/errors.ts";
 import { unquoted } from "../../../runtime/objects.ts";
-import type { Piece, PieceSource, Upload } from "../../../runtime/ports.ts";
+import type { ObjectSource, Piece, PieceSource, Upload } from "../../../runtime/ports.ts";
 import type { AwsWorld } from "./account.ts";
 import { ask, type Kinds, type RequestOptions } from "./ask.ts";
 
@@ -27,11 +27,19 @@ export interface S3Store {
   /** Its physical one. */
   readonly name: string;
   readonly client: S3Client;
+  /** For requests that take long. */
+  readonly patient: () => S3Client;
   readonly world: AwsWorld;
 }
 
 /** What a piece is copied of, by the bucket's physical name. */
-export type S3PieceSource = Omit<PieceSource, "from"> & { readonly bucket: string };
+export type S3Source = Omit<ObjectSource, "from"> & { readonly bucket: string };
+export type S3PieceSource = Omit<PieceSource, "from"> & S3Source;
+
+export const copySource = ({ bucket, key, ifMatch }: S3Source) => ({
+  CopySource: `${bucket}/${key.split("/").map(encodeURIComponent).join("/")}`,
+  CopySourceIfMatch: `"${ifMatch}"`,
+});
 
 /** Uploads in parts that other processes add to; S3 remembers which parts there are. */
 export class S3Uploads {
@@ -44,18 +52,24 @@ export class S3Uploads {
   /**
    * Other stores need not know checksums: what does not say that it does is sent MD5s, and answers none.
    *
+   * @param isChecked whether sums are asked for
    * @see https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
    */
-  async begin(key: string, described: { ContentType: string; Metadata: Record<string, string> }): Promise<Upload> {
+  async begin(
+    key: string,
+    described: { ContentType: string; Metadata: Record<string, string> },
+    isChecked: boolean,
+  ): Promise<Upload> {
     const begin = (checked: Partial<typeof CHECKED>) => {
       const command = new CreateMultipartUploadCommand({ ...this.#object(key), ...described, ...checked });
       return this.#ask("begin an upload of", key, (options) => this.#store.client.send(command, options));
     };
-    const { UploadId = "", ChecksumAlgorithm } = await begin(CHECKED).catch((error: unknown) => {
-      if (error instanceof MillraceError && error.kind === "bad-input") return begin({});
+    const { UploadId = "", ChecksumAlgorithm } = await begin(isChecked ? CHECKED : {}).catch((error: unknown) => {
+      if (isChecked && error instanceof MillraceError && error.kind === "bad-input") return begin({});
       throw error;
     });
-    return { key, id: UploadId, ...(ChecksumAlgorithm === CHECKED.ChecksumAlgorithm && { crc64: KIND }) };
+    const isSummed = isChecked && ChecksumAlgorithm === CHECKED.ChecksumAlgorithm;
+    return { key, id: UploadId, ...(isSummed && { crc64: KIND }) };
   }
 
   async put(upload: Upload, number: number, body: Uint8Array, sum = sumOf(upload, body)): Promise<Piece> {
@@ -71,19 +85,22 @@ export class S3Uploads {
   }
 
   /** From any region, if the same keys reach it. https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html */
-  async copy(upload: Upload, number: number, { bucket, key, range, ifMatch }: S3PieceSource): Promise<Piece> {
+  async copy(upload: Upload, number: number, { range, ...source }: S3PieceSource): Promise<Piece | undefined> {
     const [first, last] = range;
     const command = new UploadPartCopyCommand({
       ...this.#upload(upload),
       PartNumber: number,
-      CopySource: `${bucket}/${key.split("/").map(encodeURIComponent).join("/")}`,
+      ...copySource(source),
       CopySourceRange: `bytes=${first}-${last}`,
-      CopySourceIfMatch: `"${ifMatch}"`,
     });
-    const { CopyPartResult: made = {} } = await this.#ask("copy a part of", upload.key, (options) =>
-      this.#store.client.send(command, options),
-    );
-    return piece(number, last - first + 1, made.ETag, fromBase64(made.ChecksumCRC64NVME));
+    const answer = await this.#ask("copy a part of", upload.key, (options) =>
+      this.#store.patient().send(command, options),
+    ).catch((error: unknown) => {
+      if (isUnknown(error)) return undefined;
+      throw error;
+    });
+    const { CopyPartResult: made = {} } = answer ?? {};
+    return answer && piece(number, last - first + 1, made.ETag, fromBase64(made.ChecksumCRC64NVME));
   }
 
   async list(upload: Upload, { after = 0, limit }: { readonly after?: number; readonly limit?: number } = {}) {
@@ -117,7 +134,7 @@ export class S3Uploads {
       MultipartUpload: { Parts: pieces.map(toPart) },
     });
     onCommand(command);
-    return this.#ask("complete the upload of", upload.key, (options) => this.#store.client.send(command, options));
+    return this.#ask("complete the upload of", upload.key, (options) => this.#store.patient().send(command, options));
   }
 
   async abort(upload: Upload): Promise<void> {
@@ -146,6 +163,10 @@ const KINDS: Kinds = {
   XAmzContentChecksumMismatch: "failed",
   NoSuchUpload: "not-found",
 };
+
+/** Whether a store has no such request. */
+const isUnknown = (error: unknown): boolean =>
+  error instanceof MillraceError && (error.cause as Error | undefined)?.name === "NotImplemented";
 
 const piece = (number: number, size: number, etag: string | undefined, sum: string | undefined): Piece => ({
   number,

@@ -4,6 +4,7 @@ import { buffer } from "node:stream/consumers";
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
+  CopyObjectCommand,
   CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
@@ -27,14 +28,17 @@ import type {
   GetOptions,
   HeadOptions,
   ObjectInfo,
+  ObjectSource,
+  OwnCopies,
   Piece,
   PieceSource,
   PutOptions,
   Upload,
+  UploadOptions,
 } from "../../../runtime/ports.ts";
 import { type AwsWorld, clientSettings } from "./account.ts";
 import { ask, type RequestOptions } from "./ask.ts";
-import { fromBase64, S3Uploads } from "./s3-uploads.ts";
+import { copySource, fromBase64, S3Uploads } from "./s3-uploads.ts";
 
 /** Larger objects go in parts of this size, in bytes; what is shorter goes in one request. */
 const PART = 8 * 2 ** 20;
@@ -42,6 +46,10 @@ const PART = 8 * 2 ** 20;
 const MOST_PARTS = 10_000;
 /** Parts of an object under way at once. */
 const AT_ONCE = 3;
+/** The largest object that goes in one request when the store copies it, in bytes: larger ones are faster in parts at once. */
+const WHOLE = 64 * 2 ** 20;
+/** Milliseconds that a store may be silent while it puts parts together, or copies: some say nothing until it is done. */
+const PATIENCE = 600_000;
 
 export { worldBy } from "./account.ts";
 
@@ -60,6 +68,8 @@ class S3Bucket implements BucketReader, BucketWriter, BucketUploader, BucketRemo
   readonly bucket: string;
   readonly #name: string;
   readonly #client: S3Client;
+  /** For requests that take long; few functions have any. */
+  readonly #patient: () => S3Client;
   readonly #world: AwsWorld;
   readonly #endpoint: string | undefined;
   readonly #uploads: S3Uploads;
@@ -70,16 +80,21 @@ class S3Bucket implements BucketReader, BucketWriter, BucketUploader, BucketRemo
     this.#world = world;
     const { endpoint } = address;
     this.#endpoint = endpoint;
-    this.#client = new S3Client({
-      ...clientSettings(world, field(address, "region"), endpoint),
-      // Other stores need not know the checksums that S3 added to its protocol.
-      ...(endpoint !== undefined && {
-        forcePathStyle: true,
-        requestChecksumCalculation: "WHEN_REQUIRED",
-        responseChecksumValidation: "WHEN_REQUIRED",
-      }),
-    });
-    this.#uploads = new S3Uploads({ bucket: this.bucket, name: this.#name, client: this.#client, world });
+    const client = (silence?: number) =>
+      new S3Client({
+        ...clientSettings(world, field(address, "region"), endpoint, silence),
+        // Other stores need not know the checksums that S3 added to its protocol.
+        ...(endpoint !== undefined && {
+          forcePathStyle: true,
+          requestChecksumCalculation: "WHEN_REQUIRED",
+          responseChecksumValidation: "WHEN_REQUIRED",
+        }),
+      });
+    this.#client = client();
+    let patient: S3Client | undefined;
+    this.#patient = () => (patient ??= client(PATIENCE));
+    const clients = { client: this.#client, patient: this.#patient };
+    this.#uploads = new S3Uploads({ bucket: this.bucket, name: this.#name, ...clients, world });
   }
 
   async head(key: string, { crc64 = false }: HeadOptions = {}): Promise<ObjectInfo | undefined> {
@@ -179,9 +194,30 @@ class S3Bucket implements BucketReader, BucketWriter, BucketUploader, BucketRemo
     }
   }
 
-  beginUpload(key: string, options: Pick<PutOptions, "contentType" | "metadata"> = {}): Promise<Upload> {
+  async ownCopies(from: BucketReader): Promise<OwnCopies | undefined> {
+    return from instanceof S3Bucket && this.#reaches(from) ? { whole: WHOLE } : undefined;
+  }
+
+  /** Without tags, which it would take another permission to read. https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html */
+  async copyObject(key: string, { from, ...source }: ObjectSource): Promise<void> {
     checkS3Key(key);
-    return this.#uploads.begin(key, described(options));
+    if (!(from instanceof S3Bucket))
+      throw new MillraceError("bad-input", `copyObject "${key}": ${from.bucket} is no S3`);
+    const command = new CopyObjectCommand({
+      ...this.#object(key),
+      ...copySource({ ...source, bucket: from.#name }),
+      TaggingDirective: "REPLACE",
+    });
+    await this.#ask("copy", key, (options) => this.#patient().send(command, options));
+  }
+
+  /**
+   * What other stores say of copied parts need not be theirs (versitygw 1.8 says the source's sum): where none is asked
+   * for, they sum up what they have, and say it of the object.
+   */
+  beginUpload(key: string, { copied = false, ...options }: UploadOptions = {}): Promise<Upload> {
+    checkS3Key(key);
+    return this.#uploads.begin(key, described(options), !(copied && this.#endpoint !== undefined));
   }
 
   putPiece = (upload: Upload, number: number, body: Uint8Array, crc64?: string): Promise<Piece> =>

@@ -16,6 +16,7 @@ import {
 } from "../../../runtime/conditions.ts";
 import { MillraceError } from "../../../runtime/errors.ts";
 import type { BucketCreated } from "../../../runtime/events.ts";
+import { NO_COPIES } from "../../../runtime/no-copies.ts";
 import type {
   BucketReader,
   BucketRemover,
@@ -185,7 +186,7 @@ export class Buckets implements Duty {
         await writeFile(staged, body);
         return this.commitPiece(bucket, upload, number, staged, crc64);
       },
-      copyPiece: async () => undefined,
+      ...NO_COPIES,
       listPieces: async (upload, options) => this.#uploads.list(bucket, upload, options),
       completeUpload: (upload, pieces, options) => this.#completeUpload(bucket, upload, pieces, options),
       abortUpload: async (upload) => this.#uploads.abort(upload),

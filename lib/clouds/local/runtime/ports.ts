@@ -4,6 +4,7 @@ import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { clipRange } from "../../../runtime/conditions.ts";
 import { MillraceError } from "../../../runtime/errors.ts";
+import { NO_COPIES } from "../../../runtime/no-copies.ts";
 import type {
   BucketReader,
   BucketRemover,
@@ -189,7 +190,7 @@ const bucketUploader = (ask: AskHost): Uploader => ({
       throw error;
     }
   },
-  copyPiece: async () => undefined,
+  ...NO_COPIES,
 });
 
 const bucketRemover = (ask: AskHost): Remover => ({
