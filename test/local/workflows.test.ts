@@ -66,6 +66,23 @@ describe("a run", () => {
     });
   }, 30_000);
 
+  test("ends what hangs at its time, and tries it again; what hangs whenever it is tried fails the run", async () => {
+    const cloud = await startFlows(scene());
+    await cloud.workflows.start(FLOW, order({ items: 1, stuck: 1 }), { id: "once" });
+    await cloud.workflows.start(FLOW, order({ items: 1, stuck: 9 }), { id: "always" });
+    const once = await ended(cloud.workflows, "once");
+    expect(once.run).toMatchObject({ status: "succeeded" });
+    expect(once.steps.find(({ step }) => step === "hang")).toMatchObject({ status: "succeeded", attempts: 2 });
+    const always = await ended(cloud.workflows, "always");
+    expect(always.run).toMatchObject({ status: "failed", error: { kind: "timed-out" } });
+    expect(always.steps.find(({ step }) => step === "hang")).toMatchObject({ status: "failed", attempts: 2 });
+    // Its process is not the next call's.
+    expect((await cloud.workflows.retry(FLOW, "always")).status).toBe("running");
+    await cloud.workflows.stop(FLOW, "always");
+    await cloud.workflows.start(FLOW, order({ items: 2 }), { id: "after" });
+    expect((await ended(cloud.workflows, "after")).run.status).toBe("succeeded");
+  }, 40_000);
+
   test("is stopped with the function it calls, and retried from there", async () => {
     const stage = scene();
     const cloud = await startFlows(stage);

@@ -13,6 +13,8 @@ export interface Order {
   /** Seconds before the packing. */
   readonly pause?: number;
   readonly wrapped?: boolean;
+  /** A step after the packing hangs at so many attempts. */
+  readonly stuck?: number;
   readonly approval?: "queue" | "function";
 }
 
@@ -26,6 +28,7 @@ export interface Item {
 export type Work =
   | { readonly does: "list"; readonly order: Order }
   | { readonly does: "pack"; readonly item: Item; readonly book?: string }
+  | { readonly does: "hang"; readonly attempts: number }
   | { readonly does: "bill"; readonly items: readonly number[] }
   /** As a callback asks. */
   | { readonly callback: string; readonly input: { readonly order: string } };
@@ -50,8 +53,15 @@ async function work(work: Exclude<Work, { readonly callback: string }>, attempt:
     };
   }
   if (work.does === "bill") return { total: work.items.length };
+  if (work.does === "hang") return hang(work.attempts, attempt);
   const { number, weak, takes } = work.item;
   await pause(takes, undefined, { signal });
   if (weak && attempt === 1) throw new Error(`${number} is not packed at the first attempt`);
   return number;
+}
+
+/** Nothing in the process comes to run any more: no signal, no timer. */
+function hang(attempts: number, attempt: number): { readonly attempt: number } {
+  if (attempt <= attempts) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  return { attempt };
 }

@@ -67,6 +67,22 @@ class Orders extends Construct {
           ],
           () => ({}),
         );
+        flow.choice<unknown>(
+          "stuck",
+          [
+            {
+              if: isAbove(order.stuck, 0),
+              do: (inner) =>
+                inner.function(
+                  "hang",
+                  work,
+                  { does: "hang", attempts: order.stuck },
+                  { ...FAST, timeout: "2 seconds" },
+                ),
+            },
+          ],
+          () => ({}),
+        );
         const approval = flow.choice<unknown>(
           "approval",
           [
