@@ -198,6 +198,29 @@ describe("a distributed map, executed by moto", () => {
   });
 });
 
+test("a function that hangs is tried again, and fails its step as what took too long", async () => {
+  let tried = 0;
+  workshop.functions.set("hangs", async () => {
+    tried += 1;
+    await pause(4000);
+  });
+  const hangs = { kind: "function", name: "hangs" } as unknown as FunctionPart<unknown, object>;
+  const backoff = { first: "1 second", longest: "1 second" } as const;
+  const flow = await deployed(
+    block((flow) =>
+      flow.function(
+        "hangs",
+        hangs,
+        {},
+        { attempts: 2, backoff, timeout: "1 second", catch: (_caught, { kind }) => ({ kind }) },
+      ),
+    ),
+  );
+  await flow.start("stuck", {});
+  expect((await over(flow, "stuck")).output).toEqual({ kind: "timed-out" });
+  expect(tried).toBe(2);
+});
+
 describe("runs of a workflow, by its port", () => {
   test("a run is started once, whatever is asked again, and keeps its id when it is over", async () => {
     const flow = await deployed(block((flow) => flow.function("one", part("double"), { value: 2 })));

@@ -50,7 +50,7 @@ const reused = { level: "native", how: "used by its name, never changed" } as co
 const FLOW = {
   source: `${DOCS}/step-functions/latest/dg/service-quotas.html`,
   verified:
-    "asl-validator 4.0.0, every definition run by aws-local-stepfunctions 3.0.0, executions in moto; distributed maps and redrive by documentation only; not run against the service",
+    "asl-validator 4.0.0, every definition run by aws-local-stepfunctions 3.0.0, executions and distributed maps in moto; redrive as a request by the SDK's model only; not run against the service",
 };
 
 const STREAM = { source: `${DOCS}/msk/latest/developerguide/msk-topic-operations-information.html`, verified: MOCKED };

@@ -154,3 +154,23 @@ describe("what is too large for a state", () => {
     expect(await refusal(definition, input)).toEqual(tooLarge("each-collect"));
   });
 });
+
+it.each([
+  ["called", 60],
+  ["called asynchronously", 3600],
+])("a function that hangs, %s, is tried again, and fails its step as what took too long", async (_, timeout) => {
+  const echo = { kind: "function", name: "echo" } as unknown as FunctionPart<unknown, object>;
+  const definition = block((flow) =>
+    flow.function("hangs", echo, {}, { attempts: 2, timeout: "10 seconds", catch: (_caught, { kind }) => ({ kind }) }),
+  );
+  const flow = JSON.parse(JSON.stringify(flowDefinition(definition, world(timeout)))) as FlowDefinition;
+  const services = servicesOf({ name: "hangs", definition, input: {}, expected: { output: null } }, new Map());
+  let tried = 0;
+  const invoke: FlowServices["invoke"] = async (arn, body, mode) => {
+    if (!arn.endsWith("/echo")) return services.invoke(arn, body, mode);
+    tried += 1;
+    throw new FlowError("FnF.TaskTimeout", "no answer in 10 seconds");
+  };
+  const end = await runFlow(flow, { name: "run-1", input: { run: "run-1", input: {} } }, { ...services, invoke });
+  expect({ tried, output: end.output }).toEqual({ tried: 2, output: { output: { kind: "timed-out" } } });
+});
