@@ -62,27 +62,12 @@ function textOf({ offset, bytes }: Batch): string {
 }
 
 function* lines(batch: Batch): Generator<string, void> {
-  for (const part of parts(batch)) {
-    const text = textOf(part);
-    for (let at = 0; at < text.length; ) {
-      const newline = text.indexOf("\n", at);
-      const end = newline === -1 ? text.length : newline;
-      yield text.slice(at, end > at && text.charCodeAt(end - 1) === 0x0d ? end - 1 : end);
-      at = end + 1;
-    }
-  }
-}
-
-/** Text that is worked on at once, in bytes: as much as the processor keeps at hand. */
-const PART = 256 * 2 ** 10;
-
-/** The batch in parts of whole lines. */
-function* parts({ offset, bytes }: Batch): Generator<Batch, void> {
-  for (let at = 0; at < bytes.length; ) {
-    const newline = bytes.indexOf(NEWLINE, Math.min(at + PART, bytes.length));
-    const end = newline === -1 ? bytes.length : newline + 1;
-    yield { offset: offset + at, bytes: bytes.subarray(at, end) };
-    at = end;
+  const text = textOf(batch);
+  for (let at = 0; at < text.length; ) {
+    const newline = text.indexOf("\n", at);
+    const end = newline === -1 ? text.length : newline;
+    yield text.slice(at, end > at && text.charCodeAt(end - 1) === 0x0d ? end - 1 : end);
+    at = end + 1;
   }
 }
 

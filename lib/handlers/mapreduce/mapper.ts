@@ -63,28 +63,19 @@ const moduleMapper = (mapper: Mapper): BatchMapper =>
         continue;
       }
       taker.record();
-      // Neither a list's iterator nor a pair's: there are many of them.
-      for (let at = 0; at < pairs.length; at += 1) taker.pair(pairs[at]![0], pairs[at]![1]);
+      for (const [key, value] of pairs) taker.pair(key, value);
       if (taker.isFull()) yield;
     }
   };
 
 function checked(given: Iterable<Pair>): readonly Pair[] {
-  if (Array.isArray(given)) {
-    for (const pair of given) checkPair(pair);
-    return given;
-  }
-  const pairs: Pair[] = [];
-  for (const pair of given) {
-    checkPair(pair);
-    pairs.push(pair);
+  const pairs = Array.isArray(given) ? (given as readonly Pair[]) : [...given];
+  for (const pair of pairs) {
+    if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== "string" || !isJson(pair[1])) {
+      throw new MillraceError("bad-input", `a mapper yields [key, value], the key a text, got ${preview(pair)}`);
+    }
   }
   return pairs;
-}
-
-function checkPair(pair: Pair): void {
-  if (Array.isArray(pair) && pair.length === 2 && typeof pair[0] === "string" && isJson(pair[1])) return;
-  throw new MillraceError("bad-input", `a mapper yields [key, value], the key a text, got ${preview(pair)}`);
 }
 
 const isJson = (value: unknown): boolean =>

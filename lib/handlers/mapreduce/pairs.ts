@@ -1,3 +1,4 @@
+import { KeyTable } from "./key-table.ts";
 import { type Codec, linesOf, partitionOf, type Run, RunWriter } from "./shuffle.ts";
 
 /** Makes one value of a key's values. */
@@ -19,7 +20,7 @@ export interface PairsOptions {
 /** Values of a key that are combined before more are taken; numbers are at once, since what they come to is as small. */
 const COMBINED = 64;
 /** What a key and a value cost beside their characters, in bytes. */
-const [KEY_COST, VALUE_COST] = [160, 24] as const;
+const [KEY_COST, VALUE_COST] = [120, 24] as const;
 /** Given to a combiner that takes many at once, in bytes as they are guessed here; the same key may come several times. */
 const COMBINED_AT_ONCE = 2 ** 20;
 
@@ -32,7 +33,9 @@ export class Pairs {
   readonly runs = new Map<number, Run[]>();
   readonly #options: PairsOptions;
   readonly #writer: RunWriter;
-  readonly #held = new Map<string, Held>();
+  #table = new KeyTable();
+  /** Of each key, by its number: one value, or several. */
+  #values: unknown[] = [];
   #bytes = 0;
 
   constructor(options: PairsOptions) {
@@ -47,38 +50,41 @@ export class Pairs {
   /** @throws if the value is nothing that JSON can hold */
   add(key: string, value: unknown): void {
     this.taken += 1;
-    const held = this.#held.get(key);
-    if (held === undefined) {
-      this.#held.set(key, { value, more: undefined });
+    const number = this.#table.numberOf(key);
+    if (number === this.#values.length) {
+      this.#values.push(value);
       this.#bytes += KEY_COST + key.length * 2 + costOf(value);
     } else {
-      this.#addTo(held, key, value);
+      this.#addTo(number, key, value);
     }
   }
 
-  /** What a key has is changed where it is: to look it up once more would cost more than all else here. */
-  #addTo(held: Held, key: string, value: unknown): void {
+  #addTo(number: number, key: string, value: unknown): void {
     const { combine } = this.#options;
-    if (combine && typeof held.value === "number" && typeof value === "number" && held.more === undefined) {
-      held.value = combine(key, [held.value, value]);
-      if (typeof held.value !== "number") this.#bytes += costOf(held.value) - VALUE_COST;
+    const held = this.#values[number];
+    if (combine && typeof held === "number" && typeof value === "number") {
+      const combined = combine(key, [held, value]);
+      this.#values[number] = combined;
+      this.#bytes += costOf(combined) - VALUE_COST;
       return;
     }
     this.#bytes += costOf(value);
-    if (held.more === undefined) held.more = [value];
-    else held.more.push(value);
-    if (!combine || held.more.length < COMBINED) return;
-    const values = valuesOf(held);
-    const before = values.reduce<number>((sum, one) => sum + costOf(one), 0);
-    held.value = combine(key, values);
-    held.more = undefined;
-    this.#bytes += costOf(held.value) - before;
+    if (!(held instanceof Several)) {
+      this.#values[number] = new Several([held, value]);
+      return;
+    }
+    held.values.push(value);
+    if (!combine || held.values.length < COMBINED) return;
+    const before = held.values.reduce<number>((sum, one) => sum + costOf(one), 0);
+    const combined = combine(key, held.values);
+    this.#values[number] = combined;
+    this.#bytes += costOf(combined) - before;
   }
 
   /** Everything held, as bytes that belong behind what was written before. */
   async *flush(): AsyncGenerator<Buffer, void> {
     const partitions = new Map<number, string[]>();
-    for (const key of this.#held.keys()) {
+    for (const key of this.#table.keys) {
       const partition = partitionOf(key, this.#options.partitions);
       const keys = partitions.get(partition);
       if (keys) keys.push(key);
@@ -89,29 +95,26 @@ export class Pairs {
       const run = yield* this.#writer.write(this.#lines(keys.sort()));
       this.runs.set(partition, [...(this.runs.get(partition) ?? []), run]);
     }
-    this.#held.clear();
+    this.#table = new KeyTable();
+    this.#values = [];
     this.#bytes = 0;
   }
 
   async #combineAll(): Promise<void> {
     const { combineAll } = this.#options;
     if (!combineAll) return;
-    const combined = new Map<string, unknown[]>();
-    for (const groups of groupsOf(this.#held)) {
+    const combined: unknown[][] = this.#values.map(() => []);
+    for (const groups of groupsOf(this.#table.keys, this.#values)) {
       const answers = await combineAll(groups);
-      for (const [index, [key]] of groups.entries()) {
-        const values = combined.get(key);
-        if (values) values.push(answers[index]);
-        else combined.set(key, [answers[index]]);
-      }
+      for (const [index, [key]] of groups.entries()) combined[this.#table.numberOf(key)]!.push(answers[index]);
     }
-    for (const [key, [value, ...more]] of combined) this.#held.set(key, { value, more });
+    this.#values = combined.map((values) => new Several(values));
   }
 
   *#lines(keys: readonly string[]): Generator<string, void> {
     const { combine } = this.#options;
     for (const key of keys) {
-      const values = valuesOf(this.#held.get(key)!);
+      const values = valuesOf(this.#values[this.#table.numberOf(key)]);
       const all = combine && values.length > 1 ? [combine(key, values)] : values;
       this.written += all.length;
       yield* linesOf(key, all.map(toJson));
@@ -119,20 +122,23 @@ export class Pairs {
   }
 }
 
-/** Values of a key: mostly there is one. */
-interface Held {
-  value: unknown;
-  more: unknown[] | undefined;
+/** Values of one key; none of them is one of these. */
+class Several {
+  readonly values: unknown[];
+
+  constructor(values: unknown[]) {
+    this.values = values;
+  }
 }
 
-const valuesOf = ({ value, more }: Held): readonly unknown[] => (more === undefined ? [value] : [value, ...more]);
+const valuesOf = (held: unknown): readonly unknown[] => (held instanceof Several ? held.values : [held]);
 
 type PairGroup = readonly [key: string, values: readonly unknown[]];
 
-function* groupsOf(all: ReadonlyMap<string, Held>): Generator<readonly PairGroup[], void> {
+function* groupsOf(keys: readonly string[], all: readonly unknown[]): Generator<readonly PairGroup[], void> {
   let [groups, cost]: [PairGroup[], number] = [[], 0];
-  for (const [key, held] of all) {
-    const values = valuesOf(held);
+  for (const [number, key] of keys.entries()) {
+    const values = valuesOf(all[number]);
     for (let at = 0; at < values.length; ) {
       const from = at;
       cost += KEY_COST + key.length * 2;

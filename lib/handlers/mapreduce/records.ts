@@ -36,11 +36,11 @@ export interface Framer {
 
 export interface ReadOptions {
   readonly signal: AbortSignal;
-  /** Bytes read at once. @default 8 MiB */
+  /** Bytes read at once. @default 1 MiB */
   readonly block?: number;
 }
 
-const BLOCK = 8 * 2 ** 20;
+const BLOCK = 2 ** 20;
 /** Most records that a border cuts end within it. */
 const FIRST_OVER_READ = 64 * 2 ** 10;
 

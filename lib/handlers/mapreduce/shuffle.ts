@@ -40,13 +40,16 @@ function decompress(codec: RunCodec, bytes: Uint8Array, object: string): string 
   }
 }
 
-/** Which partition a key belongs to: FNV-1a over its UTF-16 units, mixed once more for the low bits. */
-export function partitionOf(key: string, partitions: number): number {
+/** FNV-1a over a key's UTF-16 units, mixed once more for the low bits: 32 bits, with a sign. */
+export function hashOf(key: string): number {
   let hash = 0x811c9dc5;
   for (let at = 0; at < key.length; at += 1) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  return ((hash ^ (hash >>> 13)) >>> 0) % partitions;
+  return hash ^ (hash >>> 13);
 }
+
+/** Which partition a key belongs to. */
+export const partitionOf = (key: string, partitions: number): number => (hashOf(key) >>> 0) % partitions;
 
 /** Writes runs one behind the other: what it yields is the object. */
 export class RunWriter {
