@@ -266,6 +266,8 @@ export interface KafkaPlan {
   /** `host:port`. */
   readonly brokers: readonly string[];
   readonly tls: boolean;
+  /** Who vouches for the brokers: certificates as base64, with commas between them. */
+  readonly ca?: string;
   /** The secret with the user's name and password. */
   readonly user?: string;
   readonly mechanism?: "plain" | "scram-sha-256" | "scram-sha-512";

@@ -28,6 +28,11 @@ export class Units {
     return this.#read(field, given, toBytes) ?? fallback;
   }
 
+  /** What is read of the text given; nothing if nothing, or nothing readable, was given. */
+  text(field: string, given: string | undefined, read: (given: string) => string): string | undefined {
+    return this.#read(field, given, read);
+  }
+
   /** A field that is none of the options: misspelt, it would be ignored in silence. */
   options(given: object, options: Readonly<Record<string, true>>, field?: string): void {
     const path = field === undefined ? this.#part : `${this.#part}.${field}`;
@@ -44,7 +49,7 @@ export class Units {
     });
   }
 
-  #read<Given>(field: string, given: Given | undefined, read: (given: Given) => number): number | undefined {
+  #read<Given, Value>(field: string, given: Given | undefined, read: (given: Given) => Value): Value | undefined {
     if (given === undefined) return undefined;
     try {
       return read(given);

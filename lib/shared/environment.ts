@@ -4,6 +4,7 @@ const NAMES = {
   logLevel: "MILLRACE_LOG_LEVEL",
   tools: "MILLRACE_TOOLS",
   sources: "MILLRACE_SOURCES",
+  authorities: "MILLRACE_AUTHORITIES",
 } as const;
 const LINK = "MILLRACE_LINK_";
 
@@ -39,14 +40,22 @@ export interface Environment {
   readonly links: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
-/** The environment as platforms take it. */
-export const writeEnvironment = ({ place, logLevel, tools, sources, links }: Environment): Record<string, string> => ({
-  [NAMES.place]: JSON.stringify(place),
-  [NAMES.logLevel]: logLevel,
-  ...(Object.keys(tools).length > 0 && { [NAMES.tools]: JSON.stringify(tools) }),
-  ...(Object.keys(sources).length > 0 && { [NAMES.sources]: JSON.stringify(sources) }),
-  ...Object.fromEntries(Object.entries(links).map(([name, address]) => [linkName(name), JSON.stringify(address)])),
-});
+/** The environment as platforms take it. A `ca` is long, and many links have the same: each is written once. */
+export function writeEnvironment({ place, logLevel, tools, sources, links }: Environment): Record<string, string> {
+  const authorities = [...new Set(Object.values(links).flatMap(({ ca }) => ca ?? []))];
+  const addressOf = ({ ca, ...address }: Readonly<Record<string, string>>) =>
+    ca === undefined ? address : { ...address, ca: String(authorities.indexOf(ca)) };
+  return {
+    [NAMES.place]: JSON.stringify(place),
+    [NAMES.logLevel]: logLevel,
+    ...(Object.keys(tools).length > 0 && { [NAMES.tools]: JSON.stringify(tools) }),
+    ...(Object.keys(sources).length > 0 && { [NAMES.sources]: JSON.stringify(sources) }),
+    ...(authorities.length > 0 && { [NAMES.authorities]: JSON.stringify(authorities) }),
+    ...Object.fromEntries(
+      Object.entries(links).map(([name, address]) => [linkName(name), JSON.stringify(addressOf(address))]),
+    ),
+  };
+}
 
 /** @throws an error that names the variable that is missing or broken. */
 export function readEnvironment(variables: Readonly<Record<string, string | undefined>>): Environment {
@@ -56,6 +65,9 @@ export function readEnvironment(variables: Readonly<Record<string, string | unde
     throw new Error(`the environment variable ${name} is missing: this function was not deployed by Millrace`);
   };
   const record = (name: string, text: string) => parse<Readonly<Record<string, string>>>(name, text);
+  const authorities = parse<readonly string[]>(NAMES.authorities, variables[NAMES.authorities] ?? "[]");
+  const addressOf = ({ ca, ...address }: Readonly<Record<string, string>>): Readonly<Record<string, string>> =>
+    ca === undefined ? address : { ...address, ca: authorities[Number(ca)]! };
   return {
     place: record(NAMES.place, get(NAMES.place)),
     logLevel: get(NAMES.logLevel) as Environment["logLevel"],
@@ -64,7 +76,7 @@ export function readEnvironment(variables: Readonly<Record<string, string | unde
     links: Object.fromEntries(
       Object.keys(variables)
         .filter((name) => name.startsWith(LINK))
-        .map((name) => [fromLinkName(name), record(name, get(name))]),
+        .map((name) => [fromLinkName(name), addressOf(record(name, get(name)))]),
     ),
   };
 }

@@ -303,7 +303,7 @@ export const support: Support = {
         removable: { ...kept, ...STREAM },
         kafka: {
           level: "native",
-          how: "its default endpoint (9092) and its SASL endpoint (9094, tls: false) are reached from the network you name, its SSL endpoint (9093) over the internet; users are PLAIN or SCRAM-SHA-256, on serverless instances SCRAM-SHA-512 too; claims need transactions",
+          how: "its default endpoint (9092) and its SASL endpoint (9094, tls: false) are reached from the network you name, its SSL endpoint (9093) over the internet, by a ca of its own, which is downloaded there; users are PLAIN or SCRAM-SHA-256, on serverless instances SCRAM-SHA-512 too; claims need transactions",
           ...KAFKA,
         },
         existing: { ...reused, ...STREAM },

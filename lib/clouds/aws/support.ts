@@ -300,7 +300,7 @@ export const support: Support = {
         removable: { ...kept, ...STREAM },
         kafka: {
           level: "native",
-          how: "MSK is reached from the network you name, unless its brokers are public; who produces and claims is one of its SCRAM users, a role is known to what reads for functions alone. A secret that a key of yours encrypts, as MSK's are, is for functions that you give that key's kms:Decrypt",
+          how: "MSK is reached from the network you name, unless its brokers are public; who produces and claims is one of its SCRAM users, a role is known to what reads for functions alone. A secret that a key of yours encrypts, as MSK's are, is for functions that you give that key's kms:Decrypt. A ca is of another Kafka than MSK, and lies in a secret for Lambda",
           ...KAFKA,
         },
         existing: { ...reused, ...STREAM },

@@ -283,7 +283,7 @@ export const support: Support = {
         removable: { ...kept, ...STRIMZI },
         kafka: {
           level: "native",
-          how: "instance is <namespace>/<name> of Strimzi's cluster; pods reach its brokers by their port. A Secret you have, named as the user of a stream that starts functions, has the keys username and password besides, for KEDA",
+          how: "instance is <namespace>/<name> of Strimzi's cluster; pods reach its brokers by their port, over tls with the ca that lies in the Secret <cluster>-cluster-ca-cert. A Secret you have, named as the user of a stream that starts functions, has the keys username and password besides, for KEDA",
           ...KAFKA,
         },
         existing: { ...reused, ...KAFKA },

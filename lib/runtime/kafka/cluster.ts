@@ -67,12 +67,12 @@ export class Cluster {
     this.connection = connection;
     this.#patience = patience;
     this.#bootstrap = connection.brokers.map(toBroker);
-    const { tls, user } = connection;
+    const { tls, ca, user } = connection;
     this.#pool = new ConnectionPool("millrace", {
       connectTimeout: CONNECT_TIMEOUT,
       requestTimeout: silence,
       maxInflights: 100,
-      ...(tls && { tls: {}, tlsServerName: true }),
+      ...(tls && { tls: ca ? { ca: [...ca] } : {}, tlsServerName: true }),
       ...(user && {
         sasl: {
           mechanism: user.mechanism.toUpperCase() as SASLMechanismValue,

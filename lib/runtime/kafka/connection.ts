@@ -1,3 +1,4 @@
+import { toPem } from "../../shared/certificates.ts";
 import { field, type LinkAddress } from "../deployment.ts";
 import { MillraceError } from "../errors.ts";
 
@@ -6,6 +7,8 @@ export interface KafkaConnection {
   /** `host:port`: one that answers tells of the others. */
   readonly brokers: readonly string[];
   readonly tls: boolean;
+  /** Who vouches for the brokers, as PEM. @default the public authorities */
+  readonly ca?: readonly string[];
   /** @default nobody is asked */
   readonly user?: KafkaUser & { readonly mechanism: KafkaMechanism };
 }
@@ -19,10 +22,11 @@ export type KafkaMechanism = "plain" | "scram-sha-256" | "scram-sha-512";
 
 /** The connection that a stream's address tells of. */
 export function connectionOf(address: LinkAddress, user?: KafkaUser): KafkaConnection {
-  const { mechanism = "scram-sha-512", tls } = address;
+  const { mechanism = "scram-sha-512", tls, ca } = address;
   return {
     brokers: field(address, "brokers").split(","),
     tls: tls === "true",
+    ...(ca !== undefined && { ca: toPem(ca) }),
     ...(user && { user: { ...user, mechanism: mechanism as KafkaMechanism } }),
   };
 }

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,6 +19,7 @@ import {
 } from "../../../lib/parts/index.ts";
 import type { RegisteredResource } from "../../../lib/program/mocks.ts";
 import { synthesize } from "../../../lib/testing/synthesize.ts";
+import { AUTHORITY } from "../../parts/authority.ts";
 import type { PolicyDocument } from "../policies.ts";
 import { ACCOUNT, arn, deploy, inputsOf, listOf, ofType, REGION } from "./stack.ts";
 
@@ -252,6 +254,34 @@ describe("streams", () => {
   });
 });
 
+it("brokers of an authority of one's own: Lambda finds it in a secret, and a function has it once", async () => {
+  class Own extends Construct {
+    constructor(cloud: Cloud) {
+      super("Own", "own", { cloud });
+      const kafka = {
+        brokers: ["kafka.example.com:9093"],
+        ca: AUTHORITY,
+        user: this.secret("user", { existing: SECRET }),
+      };
+      const orders = this.stream("orders", { kafka, existing: "orders" });
+      const links = { one: produce(orders), two: produce(orders) };
+      this.function("take", { handler: echo, when: consumed(orders), links } as never);
+      this.build();
+    }
+  }
+  const resources = await deploy((cloud) => void new Own(cloud));
+  const [mapping] = ofType(resources, "EventSourceMapping");
+  expect(mapping!.inputs.sourceAccessConfigurations).toEqual([
+    { type: "SASL_SCRAM_512_AUTH", uri: SECRET },
+    { type: "SERVER_ROOT_CA_CERTIFICATE", uri: expect.stringContaining(":secret:own-take-ca-") },
+  ]);
+  const { secretString } = inputsOf(resources, "SecretVersion", ofType(resources, "SecretVersion")[0]!.name);
+  const { certificate } = JSON.parse(secretString.value) as { readonly certificate: string };
+  expect(new X509Certificate(certificate).raw).toEqual(new X509Certificate(AUTHORITY).raw);
+  const { variables } = inputsOf(resources, "Function", "own-take").environment;
+  expect(JSON.parse(variables.MILLRACE_AUTHORITIES)).toHaveLength(1);
+});
+
 describe("what is refused, all at once and in words", () => {
   const problemsOf = async (declare: (cloud: Cloud) => unknown, settings: Partial<AwsSettings> = {}) => {
     const { problems } = await synthesize(() =>
@@ -319,6 +349,8 @@ describe("what is refused, all at once and in words", () => {
     ],
     ["nobody, over the internet", {}, "", /as a user, or within a network/],
     ["a user, over the internet", {}, SECRET, undefined],
+    ["a user, of brokers of one's own authority", { ca: AUTHORITY }, SECRET, undefined],
+    ["a user of MSK, of one's own authority", { ca: AUTHORITY, instance: CLUSTER }, SECRET, /everybody knows/],
     ["the function's role, of MSK", { instance: CLUSTER }, "", undefined],
   ])("who reads is %s", async (_, kafka, secret, wanted) => {
     const declare = trying((parts) => {

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { kubernetes } from "../../../lib/clouds/kubernetes/index.ts";
 import { type Cloud, planOf, startEvaluation, stopEvaluation } from "../../../lib/parts/cloud.ts";
 import { type RegisteredResource, stubMocks } from "../../../lib/program/mocks.ts";
+import { AUTHORITY } from "../../parts/authority.ts";
 import { Events, STRIMZI } from "./events-program.ts";
 import { deploy, inputsOf, listOf, ofType, settingsOf } from "./stack.ts";
 
@@ -144,6 +146,21 @@ it("a topic there is already is used as it is, of a Kafka that asks for nobody",
   expect(kafkaTrigger.metadata).toMatchObject({ topic: "Shop.orders_v1", consumerGroup: "mine", tls: "disable" });
   expect(kafkaTrigger).not.toHaveProperty("authenticationRef");
   expect(kafkaTrigger.metadata).not.toHaveProperty("sasl");
+}, 60_000);
+
+it("brokers of an authority of one's own: pods are told of it, and so is what scales them", async () => {
+  const kafka = { brokers: ["kafka.example.com:9093"], ca: AUTHORITY };
+  const resources = await deploy((cloud) => new Events(cloud, { kafka, existing: "orders" }));
+  const told = (name: string, variable: string) => {
+    const { env } = inputsOf(resources, "Deployment", name).spec.template.spec.containers[0];
+    return JSON.parse(env.find((one: { name: string }) => one.name === variable).value.replaceAll("$$", "$"));
+  };
+  const [source] = told("events-consumes", "MILLRACE_FUNCTION").streams;
+  expect(source).toMatchObject({ tls: "true", ca: told("events-sends", "MILLRACE_AUTHORITIES")[0] });
+  const secret = inputsOf(resources, "Secret", "events-consumes-kafka-1-ca");
+  expect(new X509Certificate(secret.stringData.value.ca).raw).toEqual(new X509Certificate(AUTHORITY).raw);
+  const { spec } = inputsOf(resources, "TriggerAuthentication", "events-consumes-kafka-1");
+  expect(spec.secretTargetRef).toEqual([{ parameter: "ca", name: secret.metadata.name, key: "ca" }]);
 }, 60_000);
 
 describe("what is refused", () => {

@@ -2,6 +2,7 @@ import { DEFAULT_TOOLS, toolSource } from "../../../bundle/tool.ts";
 import { checkLag } from "../../../parts/check.ts";
 import type { Part } from "../../../parts/part.ts";
 import type { FunctionPlan, MonitorPlan, PartPlan, WorkflowPlan } from "../../../parts/plan.ts";
+import { authorityBytes } from "../../../parts/stream.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { formatBytes } from "../../../shared/size.ts";
 import { stepsOf } from "../../../shared/workflow/definition.ts";
@@ -183,7 +184,14 @@ function checkEnvironment(plan: FunctionPlan, find: (name: string) => PartPlan |
     ([name, { part, keys }]) => bytesOf(name) + addressBytes(find(part)) + (keys === undefined ? 0 : 16 + keys.length),
   );
   const topics = plan.sources.flatMap((source) => (source.type === "stream.consumed" ? [TOPIC] : []));
-  const bytes = [own, BASE, ...topics, ...links, ...(task ? [addressBytes(task)] : [])].reduce((sum, one) => sum + one);
+  const bytes = [
+    own,
+    BASE,
+    ...topics,
+    ...links,
+    authorityBytes(plan, find),
+    ...(task ? [addressBytes(task)] : []),
+  ].reduce((sum, one) => sum + one);
   if (bytes <= ENVIRONMENT_BYTES) return [];
   return [
     {

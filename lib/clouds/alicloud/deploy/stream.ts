@@ -5,6 +5,7 @@ import { DEFAULTS } from "../../../parts/defaults.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { LinkPlan, SourcePlan, StreamPlan } from "../../../parts/plan.ts";
 import { dataOptions } from "../../../parts/site.ts";
+import { kafkaAddress } from "../../../parts/stream.ts";
 import type { NameRule } from "../../../shared/name.ts";
 import type { Site } from "./shared.ts";
 
@@ -47,9 +48,7 @@ const built = ({ kafka }: StreamPlan, topic: pulumi.Output<string>, resources: B
   id: topic,
   address: {
     topic,
-    brokers: pulumi.output(kafka!.brokers.join(",")),
-    tls: pulumi.output(String(kafka!.tls)),
-    ...(kafka!.mechanism !== undefined && { mechanism: pulumi.output(kafka!.mechanism) }),
+    ...kafkaAddress(kafka!),
   },
   resources,
 });

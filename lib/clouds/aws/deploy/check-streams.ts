@@ -28,6 +28,15 @@ export function checkStream({ name, kafka, existing }: StreamPlan): readonly Pro
       },
     ];
   }
+  if (instance !== undefined && kafka.ca !== undefined) {
+    return [
+      {
+        path: `${name}.kafka.ca`,
+        message: "MSK's brokers are vouched for by an authority that everybody knows, and Lambda takes no other",
+        allowed: "no ca, or no instance",
+      },
+    ];
+  }
   if (existing !== undefined || instance !== undefined) return [];
   return [
     {

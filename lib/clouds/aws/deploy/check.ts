@@ -2,6 +2,7 @@ import { DEFAULT_TOOLS, toolSource } from "../../../bundle/tool.ts";
 import { checkLag } from "../../../parts/check.ts";
 import type { Part } from "../../../parts/part.ts";
 import type { FunctionPlan, MonitorPlan, PartKind, PartPlan, QueuePlan, SourcePlan } from "../../../parts/plan.ts";
+import { authorityBytes } from "../../../parts/stream.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { formatBytes } from "../../../shared/size.ts";
 import { checkPollers, checkStream, checkStreamsOf, streamBytes } from "./check-streams.ts";
@@ -305,7 +306,14 @@ function checkEnvironment(plan: FunctionPlan, find: Find): readonly Problem[] {
     ([name, { part, keys }]) => bytesOf(name) + addressBytes(find(part)) + (keys === undefined ? 0 : 16 + keys.length),
   );
   const sources = plan.sources.reduce((sum, { type }) => sum + (type === "stream.consumed" ? TOPIC : SOURCE), 0);
-  const bytes = [own, BASE, sources, ...links, ...(task ? [addressBytes(task)] : [])].reduce((sum, one) => sum + one);
+  const bytes = [
+    own,
+    BASE,
+    sources,
+    ...links,
+    authorityBytes(plan, find),
+    ...(task ? [addressBytes(task)] : []),
+  ].reduce((sum, one) => sum + one);
   if (bytes <= ENVIRONMENT_BYTES) return [];
   return [
     {

@@ -7,7 +7,7 @@ import type { NameRule } from "../../../shared/name.ts";
 import type { Site } from "./shared.ts";
 
 /** https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html */
-const SECRET_NAME: NameRule = { max: 200, allowed: /[A-Za-z0-9/_+=.@-]/ };
+export const SECRET_NAME: NameRule = { max: 200, allowed: /[A-Za-z0-9/_+=.@-]/ };
 
 /**
  * A secret of Secrets Manager: one there is, by its ARN or name, or a value of Pulumi's encrypted configuration put there.

@@ -4,8 +4,11 @@ import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { KafkaPlan, SourcePlan, StreamPlan } from "../../../parts/plan.ts";
 import { dataOptions } from "../../../parts/site.ts";
-import type { NameRule } from "../../../shared/name.ts";
+import { kafkaAddress } from "../../../parts/stream.ts";
+import { toPem } from "../../../shared/certificates.ts";
+import { type NameRule, shortHash } from "../../../shared/name.ts";
 import { type Grant, unscoped } from "./permissions.ts";
+import { SECRET_NAME } from "./secret.ts";
 import type { Site } from "./shared.ts";
 
 /** Kafka's own. https://docs.aws.amazon.com/msk/latest/developerguide/msk-create-topic.html */
@@ -59,9 +62,7 @@ const built = ({ kafka }: StreamPlan, topic: pulumi.Output<string>, resources: B
   id: topic,
   address: {
     topic,
-    brokers: pulumi.output(kafka!.brokers.join(",")),
-    tls: pulumi.output(String(kafka!.tls)),
-    ...(kafka!.mechanism !== undefined && { mechanism: pulumi.output(kafka!.mechanism) }),
+    ...kafkaAddress(kafka!),
   },
   resources,
 });
@@ -105,7 +106,13 @@ export function kafkaSource(
     topics,
     selfManagedEventSource: { endpoints: { KAFKA_BOOTSTRAP_SERVERS: kafka.brokers.join(",") } },
     selfManagedKafkaEventSourceConfig: group,
-    sourceAccessConfigurations: [...users, ...networkAccess(site)],
+    sourceAccessConfigurations: [
+      ...users,
+      ...(kafka.ca === undefined
+        ? []
+        : [{ type: "SERVER_ROOT_CA_CERTIFICATE", uri: authority(site, scope, kafka.ca) }]),
+      ...networkAccess(site),
+    ],
   };
 }
 
@@ -120,6 +127,34 @@ const ACCESS = {
 
 const userAccess = (scope: Scope, { user, mechanism = "scram-sha-512" }: KafkaPlan) =>
   user === undefined ? [] : [{ type: ACCESS[mechanism], uri: scope.part(user).id }];
+
+/**
+ * Lambda reads from a secret who vouches for the brokers of a Kafka that is not MSK's.
+ *
+ * @see https://docs.aws.amazon.com/lambda/latest/dg/kafka-cluster-auth.html
+ */
+function authority(site: Site, scope: Scope, ca: string): pulumi.Output<string> {
+  const id = shortHash(ca, 6);
+  return site.once(`authority ${scope.name} ${id}`, () => {
+    const made = site.make(
+      aws.secretsmanager.Secret,
+      `${scope.name}-ca-${id}`,
+      {
+        name: scope.physicalName(SECRET_NAME, scope.name, `ca-${id}`),
+        recoveryWindowInDays: 0,
+        tags: site.tags(scope.name),
+      },
+      scope.options,
+    );
+    const version = site.make(
+      aws.secretsmanager.SecretVersion,
+      `${scope.name}-ca-${id}-value`,
+      { secretId: made.id, secretString: JSON.stringify({ certificate: toPem(ca).join("") }) },
+      scope.options,
+    );
+    return pulumi.all([made.arn, version.id]).apply(([arn]) => arn);
+  });
+}
 
 /** A Kafka of the user's is reached from the network that is named, and from nowhere else. */
 function networkAccess({ settings }: Site) {
@@ -137,9 +172,12 @@ function networkAccess({ settings }: Site) {
  * @see https://docs.aws.amazon.com/lambda/latest/dg/with-kafka-permissions.html
  */
 export function consumerGrants(site: Site, scope: Scope, source: Consumed): readonly Grant[] {
-  const { instance, user } = kafkaOf(scope, source);
-  const secret =
-    user === undefined ? [] : [{ actions: ["secretsmanager:GetSecretValue"], resources: [scope.part(user).id] }];
+  const { instance, user, ca } = kafkaOf(scope, source);
+  const secrets = [
+    ...(user === undefined ? [] : [scope.part(user).id]),
+    ...(ca === undefined || instance !== undefined ? [] : [authority(site, scope, ca)]),
+  ];
+  const secret = secrets.length === 0 ? [] : [{ actions: ["secretsmanager:GetSecretValue"], resources: secrets }];
   if (instance === undefined) return [...secret, ...(site.settings.existing?.network ? [unscoped("pollers")] : [])];
   return [
     { actions: ["kafka:DescribeClusterV2", "kafka:GetBootstrapBrokers"], resources: [instance] },

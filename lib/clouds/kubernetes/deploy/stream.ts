@@ -4,6 +4,8 @@ import type { Scope } from "../../../parts/cloud.ts";
 import type { Built } from "../../../parts/part.ts";
 import type { FunctionPlan, KafkaPlan, SecretPlan, SourcePlan, StreamPlan } from "../../../parts/plan.ts";
 import { dataOptions } from "../../../parts/site.ts";
+import { kafkaAddress, kafkaFields } from "../../../parts/stream.ts";
+import { toPem } from "../../../shared/certificates.ts";
 import type { NameRule } from "../../../shared/name.ts";
 import type { StreamSource } from "../runtime/function-json.ts";
 import { OBJECT_NAME } from "./names.ts";
@@ -30,9 +32,7 @@ export function stream(site: Site, scope: Scope, plan: StreamPlan): Built {
     id: pulumi.output(topic),
     address: {
       topic: pulumi.output(topic),
-      brokers: pulumi.output(kafka.brokers.join(",")),
-      tls: pulumi.output(String(kafka.tls)),
-      ...(kafka.mechanism !== undefined && { mechanism: pulumi.output(kafka.mechanism) }),
+      ...kafkaAddress(kafka),
     },
     resources:
       existing !== undefined
@@ -85,10 +85,9 @@ export const ledgerName = (scope: Scope): string => scope.physicalName(GROUP_NAM
 /** What the function's process is told of a stream. */
 export function streamSource(scope: Scope, { stream, group, batch, window, from }: Consumed): StreamSource {
   const plan = scope.plan(stream) as StreamPlan;
-  const { brokers, tls, mechanism, user } = plan.kafka!;
+  const { user } = plan.kafka!;
   return {
-    ...{ stream, topic: topicOf(scope, plan), brokers: brokers.join(","), tls: String(tls) },
-    ...(mechanism !== undefined && { mechanism }),
+    ...{ stream, topic: topicOf(scope, plan), ...kafkaFields(plan.kafka!) },
     ...(user !== undefined && { user: { secret: user, path: secretPath(scope, scope.plan(user) as SecretPlan) } }),
     group: group ?? scope.physicalName(GROUP_NAME, scope.name, plan.stem),
     ...{ batch, window, from },
@@ -116,8 +115,9 @@ const SASL = {
  */
 export function lagTrigger(site: Site, scope: Scope, source: Consumed, index: number) {
   const { topic, brokers, tls, group, batch, from } = streamSource(scope, source);
-  const { user, mechanism = "scram-sha-512" } = (scope.plan(source.stream) as StreamPlan).kafka!;
-  const authentication = user === undefined ? undefined : authenticationOf(site, scope, user, index);
+  const { user, ca, mechanism = "scram-sha-512" } = (scope.plan(source.stream) as StreamPlan).kafka!;
+  const authentication =
+    user === undefined && ca === undefined ? undefined : authenticationOf(site, scope, { user, ca }, index);
   return {
     trigger: {
       type: "kafka",
@@ -134,25 +134,50 @@ export function lagTrigger(site: Site, scope: Scope, source: Consumed, index: nu
   };
 }
 
-/** KEDA reads a user's name and password from keys of their own. https://keda.sh/docs/latest/concepts/authentication/ */
-function authenticationOf(site: Site, scope: Scope, user: string, index: number) {
-  const plan = scope.plan(user) as SecretPlan;
+/** KEDA reads a user's name and password, and who vouches for brokers, from keys of their own. https://keda.sh/docs/latest/concepts/authentication/ */
+function authenticationOf(
+  site: Site,
+  scope: Scope,
+  { user, ca }: { readonly user: string | undefined; readonly ca: string | undefined },
+  index: number,
+) {
   const part = `${scope.name}-kafka-${index + 1}`;
   const name = scope.physicalName(OBJECT_NAME, scope.name, `kafka-${index + 1}`);
-  const made = plan.existing === undefined ? userSecret(site, scope, plan, part, name) : undefined;
-  const secret = made?.metadata.name ?? secretKey(scope, plan).name;
+  const plan = user === undefined ? undefined : (scope.plan(user) as SecretPlan);
+  const users = plan && plan.existing === undefined ? userSecret(site, scope, plan, part, name) : undefined;
+  const authorities = ca === undefined ? undefined : authoritySecret(site, scope, ca, part, index);
+  const made = [users, authorities].filter((one) => one !== undefined);
+  const refs = [
+    ...(plan ? refsTo(users?.metadata.name ?? secretKey(scope, plan).name, ["username", "password"]) : []),
+    ...(authorities ? refsTo(authorities.metadata.name, ["ca"]) : []),
+  ];
   const authentication = site.custom(
     {
       apiVersion: "keda.sh/v1alpha1",
       kind: "TriggerAuthentication",
       metadata: site.metadata(name, scope.name),
-      spec: { secretTargetRef: ["username", "password"].map((key) => ({ parameter: key, name: secret, key })) },
+      spec: { secretTargetRef: refs },
     },
     part,
     scope.options,
   );
-  return { name, resources: [authentication, ...(made ? [made] : [])] };
+  return { name, resources: [authentication, ...made] };
 }
+
+const refsTo = (name: pulumi.Input<string>, keys: readonly string[]) =>
+  keys.map((key) => ({ parameter: key, name, key }));
+
+const authoritySecret = (site: Site, scope: Scope, ca: string, part: string, index: number) =>
+  site.make(
+    kubernetes.core.v1.Secret,
+    `${part}-ca`,
+    {
+      metadata: site.metadata(scope.physicalName(OBJECT_NAME, scope.name, `kafka-${index + 1}-ca`), scope.name),
+      type: "Opaque",
+      stringData: { ca: toPem(ca).join("") },
+    },
+    scope.options,
+  );
 
 const userSecret = (site: Site, scope: Scope, { name: secret, config }: SecretPlan, part: string, name: string) =>
   site.make(

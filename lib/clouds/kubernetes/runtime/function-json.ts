@@ -30,6 +30,8 @@ export interface StreamSource {
   readonly brokers: string;
   /** `true` or `false`. */
   readonly tls: string;
+  /** Who vouches for the brokers: certificates as base64, with commas between them. */
+  readonly ca?: string;
   readonly mechanism?: string;
   /** Where the secret lies that says who connects. @default nobody is asked */
   readonly user?: { readonly secret: string; readonly path: string };

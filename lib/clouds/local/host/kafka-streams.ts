@@ -30,6 +30,9 @@ export interface KafkaStreamsOptions {
   readonly log: Log;
 }
 
+/** Seconds until the group gives up on a process that was killed: whoever starts it again waits that long. */
+const SESSION = 10;
+
 /** One function's place in one stream. */
 interface Reading {
   readonly source: StreamSource;
@@ -145,6 +148,7 @@ export class KafkaStreams {
     const { batch, window, from, stream } = source;
     const done = consume({
       ...{ connection: this.#connection, topic: this.#topic(stream), group, batch, window, from, signal, log, clock },
+      session: SESSION,
       handle: (records) => this.#handle(name, stream, records, signal),
     }).catch((error: unknown) => log.error(`${name} does not consume ${stream} any more`, { error }));
     return { source, group, ending, done };
