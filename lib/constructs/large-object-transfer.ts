@@ -81,6 +81,11 @@ export interface LargeObjectTransferArgs extends ConstructArgs, AlarmArgs, Machi
  * found by its retry, and by the next run for the same object. A source that changes meanwhile is a `conflict`, and its
  * copy does not appear.
  *
+ *     millrace flows start move '{"object":"film.mp4"}' --wait
+ *
+ * Workers say how far they are, at which rate, and how long it still takes: in the run's steps on this computer, and every
+ * half minute in the log of `move-copy`.
+ *
  * @example
  * const move = new LargeObjectTransfer("move", { cloud, when: "upload", overwrites: "always" });
  */

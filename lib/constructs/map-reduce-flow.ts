@@ -108,6 +108,10 @@ export interface MapReduceInput {
  * on, a line `{"key":…,"value":…}` for each value, and at last `<run>/manifest.json` with counts and checksums: the run
  * is complete once that is there. Whatever is tried again, or is at work twice, changes nothing.
  *
+ *     millrace buckets put counts-input events.jsonl
+ *     millrace flows start counts --id today --wait
+ *     millrace flows start counts '{"prefix":"2026/"}'
+ *
  * With `sql(…)` in place of mapper or reducer, a line or a row of Parquet is a row of the query. What a query reads
  * lies in the scratch folder: `disk` has to hold a shard of the input, or all pairs of a partition, twice.
  *
