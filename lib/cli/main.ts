@@ -61,6 +61,7 @@ async function run(words: readonly string[], world: Omit<Cli, "action" | "connec
   };
   const program = millrace(cli);
   await addCompletion(program, words);
+  nameVerbs(program);
   try {
     await program.parseAsync(words, { from: "user" });
   } finally {
@@ -85,14 +86,17 @@ function millrace(cli: Cli): Command {
     .addHelpText("after", HELP);
   for (const add of [addDev, addSynth, addTasks, addFlows, addBuckets, addQueues, addStreams, addLogs])
     add(program, cli);
-  nameVerbs(program);
   return program;
 }
 
 /** A word that is no verb is answered with those there are. */
 function nameVerbs(group: Command): void {
   if (group.commands.length === 0) return;
-  group.showHelpAfterError(`(verbs: ${group.commands.map((verb) => verb.name()).join(", ")}; --help tells more)`);
+  const verbs = group
+    .createHelp()
+    .visibleCommands(group)
+    .map((verb) => verb.name());
+  group.showHelpAfterError(`(verbs: ${verbs.join(", ")}; --help tells more)`);
   group.commands.forEach(nameVerbs);
 }
 

@@ -14,6 +14,7 @@ describe("the command line", () => {
     ["the version", ["--version"], 0, /^\d+\.\d+\.\d+\n$/],
     ["an unknown verb", ["taks"], 2, /unknown command 'taks'\n\(Did you mean tasks\?\)/],
     ["an unknown verb below", ["tasks", "lst"], 2, /Did you mean list\?/],
+    ["a verb like none", ["frobnicate"], 2, /\(verbs: dev, synth, tasks, .*, completion, help; --help tells more\)/],
     ["an unknown option", ["tasks", "list", "videos", "--statsu", "failed"], 2, /Did you mean --status\?/],
     ["an argument missing", ["tasks", "get", "videos"], 2, /missing required argument 'id'/],
     ["one too many", ["queues", "ls", "more"], 2, /too many arguments/],

@@ -42,7 +42,7 @@ describe("flows", () => {
   test("start --wait: the exit code tells", async () => {
     const good = await run(["flows", "start", "orders", '{"items":[]}', "--id", "w1", "--wait"]);
     expect(good).toMatchObject({ code: 0, err: "" });
-    expect(good.out).toMatch(/^orders-flow w1 succeeded in \d/);
+    expect(good.out).toMatch(/^orders-flow w1 succeeded in \d.*\n {2}\{\n {4}"packed": \[\]\n {2}\}\n$/);
     const bad = await run([
       "flows",
       "start",

@@ -32,6 +32,7 @@ function addLs(streams: Command, cli: Cli): void {
       const all = await client.streams.list();
       const found = name === undefined ? all : all.filter(({ stream }) => stream === name);
       if (options.json) return printJson(cli.terminal, found);
+      if (all.length === 0) return cli.terminal.note("no streams");
       cli.terminal.print(name === undefined ? renderStreams(found, cli) : renderPartitions(found, cli));
     }),
   );
@@ -156,6 +157,7 @@ function addLag(streams: Command, cli: Cli): void {
         names.map(async (stream) => (await client.streams.lag(stream)).map((lag) => ({ stream, ...lag }))),
       );
       if (options.json) return printJson(cli.terminal, lags.flat());
+      if (lags.flat().length === 0) return cli.terminal.note("no groups of readers");
       cli.terminal.print(word === undefined ? renderGroups(lags.flat(), cli) : renderLags(lags.flat(), cli));
     }),
   );

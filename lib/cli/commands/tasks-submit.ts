@@ -15,7 +15,7 @@ import {
   withExamples,
 } from "../options.ts";
 import { renderRunBar, renderRunLine } from "../render/run.ts";
-import { plain } from "../render/text.ts";
+import { indentJson, plain } from "../render/text.ts";
 
 interface SubmitOptions extends CommonOptions {
   readonly id?: string;
@@ -44,7 +44,7 @@ export function addSubmit(tasks: Command, cli: Cli): void {
     .option("--deadline <time>", 'when you want it finished, such as "2026-11-21 08:15"', parseTime)
     .option("--tag <name=value>", "a tag; may be repeated", parsePair)
     .option("--again", "make a new run even if the id is known")
-    .option("--wait", "wait until it is over; the exit code is 1 unless it succeeds");
+    .option("--wait", "wait until it is over, and show the result; the exit code is 1 unless it succeeds");
   withExamples(
     withCloud(command),
     `millrace tasks submit videos '{"bucket":"videos-uploads","object":"cat.mp4"}' --wait`,
@@ -59,7 +59,11 @@ export function addSubmit(tasks: Command, cli: Cli): void {
       if (!wait) return report(cli, run, options);
       const ended = await waitFor(cli, client.tasks, run);
       if (options.json) printJson(cli.terminal, ended);
-      else cli.terminal.print(renderRunLine(ended, cli.terminal.colors));
+      else {
+        cli.terminal.print(renderRunLine(ended, cli.terminal.colors));
+        const { result = null } = (await client.tasks.audit(task, ended.id)) ?? {};
+        if (result !== null) cli.terminal.print(indentJson(result));
+      }
       return ended.status === "succeeded" ? EXIT.ok : EXIT.failed;
     }),
   );

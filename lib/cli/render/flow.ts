@@ -10,7 +10,7 @@ import { type Block, type StepType, stepsOf } from "../../shared/workflow/defini
 import type { Colors, Terminal } from "../terminal.ts";
 import { percent } from "./progress.ts";
 import { renderTable } from "./table.ts";
-import { clip, count, plain } from "./text.ts";
+import { clip, count, indentJson, plain } from "./text.ts";
 import { formatBetween, formatSpan, formatTime } from "./time.ts";
 
 type Style = "dim" | "cyan" | "yellow" | "green" | "red";
@@ -82,8 +82,8 @@ export function renderAtWork({ run, steps }: WorkflowHistory, colors: Colors, no
   const open = steps.filter(({ status }) => status === "running" || status === "waiting" || status === "retrying");
   const telling = open.filter(({ path, status, progress }) => !path.includes("[") || progress || status !== "running");
   const shown = telling.slice(0, MOST_SHOWN).map((record) => {
-    const rest = record.items ? colors.dim(timeLeft(record, open, now)) : "";
-    return `  ${record.path}  ${renderStep(record, colors)}${rest && `  ${rest}`}`;
+    const rest = record.items ? timeLeft(record, open, now) : "";
+    return `  ${record.path}  ${renderStep(record, colors)}${rest && `  ${colors.dim(rest)}`}`;
   });
   const more = telling.length - MOST_SHOWN;
   return [renderFlowLine(run, colors), ...shown, ...(more > 0 ? [`  … and ${more} more`] : [])].join("\n");
@@ -138,7 +138,7 @@ export function renderStep(record: StepRecord, colors: Colors): string {
     items ? `${items.succeeded + items.failed}/${items.total}` : "",
     items && items.failed > 0 ? colors.red(`${items.failed} failed`) : "",
     progress ? percent(progress.fraction) : "",
-    colors.dim(clip(plain(progress?.message ?? ""), REMARK_LENGTH)),
+    progress?.message === undefined ? "" : colors.dim(clip(plain(progress.message), REMARK_LENGTH)),
     took(record),
     attempts > 1 ? count(attempts, "attempt") : "",
     callback ? `waits for an answer: millrace flows answer ${plain(callback)}` : "",
@@ -200,9 +200,3 @@ const isOdd = ({ status }: StepRecord): boolean => status !== "succeeded";
 const pathAround = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf("/")));
 
 const labelOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
-
-const indentJson = (value: unknown): string =>
-  JSON.stringify(value, null, 2)
-    .split("\n")
-    .map((line) => `  ${plain(line)}`)
-    .join("\n");

@@ -3,7 +3,7 @@ import { isFinal, type Task, type TaskAudit, type TaskStatus } from "../../runti
 import type { Colors, Terminal } from "../terminal.ts";
 import { percent, progressBar } from "./progress.ts";
 import { renderTable } from "./table.ts";
-import { clip, plain } from "./text.ts";
+import { clip, indentJson, plain } from "./text.ts";
 import { formatBetween, formatClock, formatTime } from "./time.ts";
 
 const STYLES: Readonly<Record<TaskStatus, keyof Colors & ("dim" | "cyan" | "yellow" | "green" | "red")>> = {
@@ -75,7 +75,8 @@ export function renderAudit({ task, payload, result, events }: TaskAudit, termin
         .join(" ") || undefined,
     ],
     ["submitted", formatTime(task.submitted)],
-    ["due", task.due === task.submitted ? undefined : formatTime(task.due)],
+    // Submitting takes a moment.
+    ["due", formatTime(task.due) === formatTime(task.submitted) ? undefined : formatTime(task.due)],
     ["expires", task.expires && formatTime(task.expires)],
     ["deadline", task.deadline && formatTime(task.deadline)],
     ["started", task.started && formatTime(task.started)],
@@ -99,12 +100,6 @@ export function renderAudit({ task, payload, result, events }: TaskAudit, termin
     ...(result === undefined ? [] : [bold("result"), indentJson(result)]),
   ].join("\n");
 }
-
-const indentJson = (value: unknown): string =>
-  JSON.stringify(value, null, 2)
-    .split("\n")
-    .map((line) => `  ${plain(line)}`)
-    .join("\n");
 
 /** Longest part of a log line's fields that is shown among other news; the run's own log has them whole. */
 const FIELDS_LENGTH = 300;

@@ -15,3 +15,10 @@ export function clip(text: string, length: number): string {
 
 /** `1 run`, `2 runs`. */
 export const count = (amount: number, noun: string): string => `${amount} ${noun}${amount === 1 ? "" : "s"}`;
+
+/** A value as JSON over lines of its own, moved in. */
+export const indentJson = (value: unknown): string =>
+  JSON.stringify(value, null, 2)
+    .split("\n")
+    .map((line) => `  ${plain(line)}`)
+    .join("\n");
