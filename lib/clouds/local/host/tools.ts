@@ -77,7 +77,8 @@ async function describe(name: string, path: string, where: string): Promise<Tool
   if (!isAbsolute(path)) throw new MillraceError("unavailable", `${where}: an absolute path is wanted`);
   const version = await versionLine(name, path, where);
   if (!(name in PACKAGES) || !isOld(version)) return { name, path, version };
-  const warning = `${path} is an old ${name} (${version.slice(0, 60)}): some formats may fail or look different; ${LEAST_VERSION}.0 of ${LEAST_YEAR} or newer is recommended (${HOW_TO_INSTALL[name]})`;
+  const [short = version] = version.split(/ (?:Copyright|https?:)/);
+  const warning = `${path} is an old ${name} (${short.slice(0, 60)}): some formats may fail or look different; ${LEAST_VERSION}.0 of ${LEAST_YEAR} or newer is recommended (${HOW_TO_INSTALL[name]})`;
   return { name, path, version, warning };
 }
 
