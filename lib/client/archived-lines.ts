@@ -61,13 +61,35 @@ export async function* archivedLines(
   }
 }
 
-async function namesIn(folder: string): Promise<readonly string[]> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+/**
+ * What stands for the applications of an archive, in the order of their keys.
+ *
+ * @param most no more than so many are looked for
+ */
+export async function applicationFolders(
+  { bucket, prefix, volume }: ArchivePlace,
+  most: number,
+): Promise<readonly string[]> {
+  const found = new Set(volume === undefined ? [] : await entriesOf(volume));
+  const begin = `${prefix}app=`;
+  for (let after = begin; found.size < most; ) {
+    const { objects } = await bucket.list({ prefix: begin, after, limit: 1 });
+    if (objects.length === 0) break;
+    const [folder] = objects[0]!.key.slice(begin.length).split("/") as [string];
+    found.add(folder);
+    after = `${begin}${folder}0`; // behind all that begins with the folder and "/"
+  }
+  return [...found].sort().slice(0, most);
+}
+
+const namesIn = async (folder: string): Promise<readonly string[]> =>
+  (await entriesOf(folder)).filter((name) => parseFileName(name));
+
+const entriesOf = (folder: string): Promise<readonly string[]> =>
+  readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
     throw error;
   });
-  return names.filter((name) => parseFileName(name));
-}
 
 /** The keys of the files that may have what is wanted, an hour's at a time. */
 async function* hoursOf(

@@ -36,6 +36,10 @@ test("lines go from the stream to the bucket, by application, once each", { time
     code: 1,
     err: 'millrace: there is no archive of logs "nothing"; there are logs\n',
   });
+  expect(await find("--app", "Orders", ...folder)).toMatchObject({
+    code: 1,
+    err: 'millrace: there are no lines of "Orders"; applications with lines: app-0, app-1, app-2, app-3, app-4, orders\n',
+  });
   expect((await find("--app", "orders", "--grep", "(", ...folder)).err).toContain("must be a regular expression");
   expect(readdirSync(join(cloud.folder, "volumes", "logs-files", "orders"))).toEqual([]);
   const verbs = (name: string) =>

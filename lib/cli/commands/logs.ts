@@ -1,6 +1,12 @@
 import { once } from "node:events";
 import { type Command, InvalidArgumentError } from "commander";
-import { type ArchivedLine, type ArchivePlace, archivedLines, type LineQuery } from "../../client/archived-lines.ts";
+import {
+  type ArchivedLine,
+  type ArchivePlace,
+  applicationFolders,
+  archivedLines,
+  type LineQuery,
+} from "../../client/archived-lines.ts";
 import type { SystemClient } from "../../client/system.ts";
 import { volumeFolder } from "../../clouds/local/host/volumes.ts";
 import type { FunctionPlan, Plan } from "../../parts/plan.ts";
@@ -51,7 +57,10 @@ function addFind(logs: Command, cli: Cli): void {
       const isHere = options.stack === undefined;
       const archive = isHere ? { ...place, volume: volumeFolder(options.folder, volume) } : place;
       const found = await show(cli, archive, options);
-      if (found === 0) cli.terminal.note("no lines");
+      if (found === 0) {
+        if (isHere) await expectApplication(archive, options.app);
+        cli.terminal.note("no lines");
+      }
       if (!isHere)
         cli.terminal.note(
           `lines that are not uploaded yet are on the volume ${volume}, which is not reached from here`,
@@ -93,6 +102,22 @@ function placeOf(
     volume: links.volume!.part,
   };
 }
+
+/** Whoever asks for an application that is not there has written it otherwise than its senders do. */
+async function expectApplication(archive: ArchivePlace, application: string): Promise<void> {
+  const folders = await applicationFolders(archive, MOST_APPLICATIONS + 1);
+  if (folders.length > MOST_APPLICATIONS || folders.includes(folderOf(application))) return;
+  const plain = folders.filter((folder) => folderOf(folder) === folder);
+  const others = folders.length - plain.length;
+  const known = [...plain, ...(others > 0 ? [`${others} with other characters in their names`] : [])].join(", ");
+  throw new MillraceError(
+    "not-found",
+    `there are no lines of "${application}"; applications with lines: ${known || "none yet"}`,
+  );
+}
+
+/** With more of them their names help nobody. */
+const MOST_APPLICATIONS = 30;
 
 function queryOf({ app, since, after, until }: FindOptions): LineQuery {
   if (since !== undefined && after !== undefined) throw new UsageError("--since and --after: give one of them");
