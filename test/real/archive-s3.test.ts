@@ -10,6 +10,7 @@ import { systemClock } from "../../lib/runtime/clock.ts";
 import type { Log } from "../../lib/runtime/handler.ts";
 import { folderOf } from "../../lib/shared/archive/application.ts";
 import { record, records, world } from "../handlers/archive/world.ts";
+import { lossy } from "./servers/lossy.ts";
 import { type S3Server, startS3 } from "./servers/s3.ts";
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -20,11 +21,11 @@ beforeAll(async () => {
 afterAll(() => store?.stop());
 
 /** A bucket of a real store. */
-async function bucketOf(name: string) {
+async function bucketOf(name: string, endpoint = store.url) {
   const files = await mkdtemp(join(tmpdir(), "millrace-archive-"));
   onTestFinished(() => rm(files, { recursive: true, force: true }));
-  const { region, url: endpoint, credentials } = store;
-  const client = new S3Client({ region, endpoint, credentials, forcePathStyle: true });
+  const { region, url, credentials } = store;
+  const client = new S3Client({ region, endpoint: url, credentials, forcePathStyle: true });
   await client.send(new CreateBucketCommand({ Bucket: name }));
   const keys = async () => credentials;
   const around = { signal: new AbortController().signal, clock: systemClock, log: silent, files, credentials: keys };
@@ -61,4 +62,29 @@ test("files of all sizes go to a real store, are looked at there, and are found 
   for await (const { offset } of archivedLines({ bucket, prefix: "" }, { folder: "orders", since }))
     offsets.push(offset);
   expect(offsets).toEqual([2]);
+}, 60_000);
+
+test("a store that answers 503 for a while has every file all the same, once and whole", async () => {
+  const line = await lossy(store.url);
+  onTestFinished(() => void line.close());
+  const bucket = await bucketOf("busy", line.url);
+  const made = world();
+  const apps = ["orders", "users", "carts"];
+  for (const [partition, app] of apps.entries()) await made.append(records(app, partition, 0, 50));
+  made.clock.time += 400_000;
+  line.refuseNext(40);
+  expect(await made.upload({ bucket })).toMatchObject({ files: 3, left: 0 });
+  expect(line.toRefuse()).toBe(0);
+  for (const folder of apps) {
+    const offsets: number[] = [];
+    for await (const { offset } of archivedLines({ bucket, prefix: "" }, { folder })) offsets.push(offset);
+    expect(offsets).toEqual(Array.from({ length: 50 }, (_, offset) => offset));
+  }
+  // Gone for longer than an upload has time: the files stay, and the next one takes them.
+  await made.append(records("orders", 0, 50, 60));
+  made.clock.time += 400_000;
+  line.refuseNext(1_000_000);
+  await expect(made.upload({ bucket })).rejects.toMatchObject({ kind: "unavailable" });
+  line.refuseNext(-line.toRefuse());
+  expect(await made.upload({ bucket })).toMatchObject({ files: 1, left: 0 });
 }, 60_000);

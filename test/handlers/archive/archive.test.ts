@@ -227,6 +227,26 @@ test("an application keeps its number of files, since its marks lie with them", 
   expect(await everything(made)).toEqual({ orders: range(7, 0, 10), users: range(7, 0, 5) });
 });
 
+test("however many write, an application has at most so many files at once", async () => {
+  const made = world({ files: 3 });
+  let most = 0;
+  const counted = watched(made.table, async (when, call) => {
+    if (when !== "after" || call !== "put") return;
+    const { rows } = await made.table.query<{ readonly file?: object }>("app/orders");
+    most = Math.max(most, rows.filter(({ value }) => value.file !== undefined).length);
+  });
+  const partitions = Array.from({ length: 12 }, (_, partition) => partition);
+  for (const from of [0, 5]) {
+    await Promise.all(
+      partitions.map((partition) => made.append(records("orders", partition, from, from + 5), { table: counted })),
+    );
+  }
+  expect(most).toBe(3);
+  expect(filesOn(made.volume)).toHaveLength(3);
+  const found = await everything(made);
+  expect(found.orders?.toSorted()).toEqual(partitions.flatMap((partition) => range(partition, 0, 10)).toSorted());
+});
+
 test.each([
   "../../etc/passwd",
   "..",

@@ -6,8 +6,14 @@ import { buffer } from "node:stream/consumers";
 export async function lossy(target: string) {
   let toLose = 0;
   let lost = 0;
+  let toRefuse = 0;
   const server = createServer(async (incoming, outgoing) => {
     const body = await buffer(incoming);
+    if (toRefuse > 0) {
+      toRefuse -= 1;
+      outgoing.writeHead(503).end();
+      return;
+    }
     const { hostname, port } = new URL(target);
     const { method, url: path, headers } = incoming;
     // The host's name is signed.
@@ -30,6 +36,11 @@ export async function lossy(target: string) {
       toLose += 1;
     },
     lost: () => lost,
+    /** So many requests are answered with 503, and go no further. */
+    refuseNext(times: number): void {
+      toRefuse += times;
+    },
+    toRefuse: () => toRefuse,
     close: () =>
       new Promise((resolve) => {
         server.close(resolve);
