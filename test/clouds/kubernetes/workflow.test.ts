@@ -200,6 +200,16 @@ describe("what Argo cannot do is refused", () => {
     expect(await refused(steps)).toMatch(/^orders-flow\.steps\.both\.timeout: Argo bounds pods.*$/);
   });
 
+  it("a list that cannot be handed on, by what its items have at least", async () => {
+    const steps =
+      (atMost: number): typeof everything =>
+      (flow, input, { other }) => {
+        flow.forEach("each", input as never, (inner) => void inner.function("a", other, {}), { atMost });
+      };
+    expect(await refused(steps(21_845))).toBe("");
+    expect(await refused(steps(21_846))).toMatch(/^orders-flow\.steps\.each\.atMost: a list of so many items.*$/);
+  });
+
   it("a workflow that is too large for etcd", async () => {
     const steps: typeof everything = (flow, _, { other }) => {
       for (let index = 0; index < 120; index += 1) flow.function(`step_${index}`, other, {});

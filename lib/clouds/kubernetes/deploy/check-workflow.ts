@@ -2,7 +2,7 @@ import type { FunctionPlan, PartPlan, WorkflowPlan } from "../../../parts/plan.t
 import type { Problem } from "../../../shared/problem.ts";
 import { type Step, stepsOf } from "../../../shared/workflow/definition.ts";
 import { checkFlow } from "./flow-check.ts";
-import { type FlowPod, flowDefinition } from "./flow-definition.ts";
+import { type FlowPod, flowDefinition, LARGEST_OUTPUT } from "./flow-definition.ts";
 
 type Find = (name: string) => PartPlan | undefined;
 
@@ -16,22 +16,41 @@ function checkStep(path: string, step: Step, find: Find): readonly Problem[] {
   switch (step.type) {
     case "function":
       return checkCalled(`${path}.function`, find(step.function));
-    case "parallel":
     case "map":
+      return [...checkTimeout(path, step.timeout), ...checkItems(path, step.atMost)];
+    case "parallel":
     case "repeat":
-      return step.timeout === undefined
-        ? []
-        : [
-            {
-              path: `${path}.timeout`,
-              message: "Argo bounds pods and whole runs: bound the steps inside",
-              given: `${step.timeout} seconds`,
-            },
-          ];
+      return checkTimeout(path, step.timeout);
     default:
       return [];
   }
 }
+
+const checkTimeout = (path: string, given: number | undefined): readonly Problem[] =>
+  given === undefined
+    ? []
+    : [
+        {
+          path: `${path}.timeout`,
+          message: "Argo bounds pods and whole runs: bound the steps inside",
+          given: `${given} seconds`,
+        },
+      ];
+
+/** Of an item in a list: `{}` and its comma. */
+const LEAST_BYTES = 3;
+
+const checkItems = (path: string, items: number): readonly Problem[] =>
+  items * LEAST_BYTES <= LARGEST_OUTPUT
+    ? []
+    : [
+        {
+          path: `${path}.atMost`,
+          message: "a list of so many items is larger than a workflow of Argo carries",
+          given: `${items} items, at least ${items * LEAST_BYTES} bytes`,
+          allowed: `at most ${LARGEST_OUTPUT} bytes, which ${Math.floor(LARGEST_OUTPUT / LEAST_BYTES)} items with hardly anything in them take`,
+        },
+      ];
 
 /** Steps are pods of their own, beside those that serve the function's other calls. */
 function checkCalled(path: string, plan: PartPlan | undefined): readonly Problem[] {
