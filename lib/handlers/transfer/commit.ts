@@ -56,7 +56,7 @@ export const handler: Handler<FunctionInvoked<CommitInput>, TransferLinks, Trans
   const groups = Array.from({ length: plan.groups }, (_, index) => index + 1);
   const reports = await atOnce(AT_ONCE, groups, (group) => state.report(group));
   const lost = new Set(reports.flatMap((report) => report.lost));
-  const failures = reports.flatMap((report) => report.failures);
+  const failures = [...plan.failures, ...reports.flatMap((report) => report.failures)];
   let copied = reports.reduce((sum, report) => sum + report.copied, 0);
   let bytes = reports.reduce((sum, report) => sum + report.bytes, 0);
   for await (const objects of inPages(state.large(plan))) {
@@ -106,6 +106,7 @@ async function finish(
   lost: ReadonlySet<number>,
 ): Promise<"copied" | "lost" | ObjectFailure> {
   const { to } = world.links;
+  world.signal.throwIfAborted();
   if (lost.has(object.index)) {
     await to.abortUpload(object.upload);
     return "lost";

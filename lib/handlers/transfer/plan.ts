@@ -7,7 +7,8 @@ import type { ObjectInfo, OwnCopies, Upload, UploadOptions } from "../../runtime
 import { shortHash } from "../../shared/name.ts";
 import { atOnce } from "./at-once.ts";
 import { readRequest, type TransferLinks, type TransferRequest, type TransferSettings } from "./settings.ts";
-import { type LargeObject, type SmallObject, TransferState } from "./state.ts";
+import { type LargeObject, type ObjectFailure, type SmallObject, TransferState } from "./state.ts";
+import { givenUp } from "./tries.ts";
 
 export interface PlanInput {
   /** The workflow's run. */
@@ -154,6 +155,7 @@ class Planner {
   #large: LargeObject[] = [];
   #small: SmallObject[] = [];
   #smallBytes = 0;
+  readonly #failures: ObjectFailure[] = [];
   #counts = { pieces: 0, large: 0, largePages: 0, smallPages: 0, objects: 0, bytes: 0, kept: 0 };
 
   constructor(links: TransferLinks, settings: TransferSettings, state: TransferState, clock: Clock, log: Log) {
@@ -169,7 +171,10 @@ class Planner {
     const isWhole = copiedWhole(copies, this.#settings);
     const isSmall = ({ source: { size } }: Wanted) => size < this.#settings.piece || isWhole(size);
     const large = page.filter((one) => !isSmall(one));
-    const begun = await atOnce(AT_ONCE, large, (one) => this.#begin(one, copies !== undefined));
+    for (const { source, target } of page) this.#checkTarget(source.key, target);
+    const begun = await atOnce(AT_ONCE, large, (one) =>
+      this.#begin(one, copies !== undefined).catch((error: unknown) => this.#giveUp(one, error)),
+    );
     for (const one of page) {
       if (isSmall(one)) await this.#addSmall(one.source, one.target);
     }
@@ -183,7 +188,7 @@ class Planner {
     if (this.#small.length > 0) await this.#flushSmall();
     const { large, ...counts } = this.#counts;
     const groups = Math.min(this.#settings.workers, counts.pieces + counts.smallPages);
-    await this.#state.putPlan({ begun: this.#begun, groups, ...counts });
+    await this.#state.putPlan({ begun: this.#begun, groups, ...counts, failures: this.#failures });
     const { objects, bytes, kept } = counts;
     this.#log.info("planned", { objects, bytes, kept, large, pieces: counts.pieces, groups });
     return { groups: Array.from({ length: groups }, (_, index) => ({ group: index + 1 })), objects, bytes, kept };
@@ -191,7 +196,6 @@ class Planner {
 
   /** Whether the target may be overwritten is asked by the worker, just before. */
   async #addSmall({ key, size, etag, modified }: ObjectInfo, target: string): Promise<void> {
-    this.#checkTarget(key, target);
     this.#small.push({ key, target, size, etag, modified });
     this.#counts.objects += 1;
     this.#counts.bytes += size;
@@ -232,7 +236,6 @@ class Planner {
     { source: known, target, isWhole }: Wanted,
     copied: boolean,
   ): Promise<Omit<LargeObject, "index" | "before"> | undefined> {
-    this.#checkTarget(known.key, target);
     const { from, to } = this.#links;
     const [source, present] = await Promise.all([
       isWhole ? known : from.head(known.key, { crc64: true }),
@@ -254,6 +257,13 @@ class Planner {
       ...(crc64 && { crc64 }),
       condition: conditionOf(present, this.#settings),
     };
+  }
+
+  /** A key that a store does not take, say: the others go on. */
+  #giveUp({ source: { key }, target }: Wanted, error: unknown): undefined {
+    const failure = givenUp({ key, target }, error);
+    if (!failure) throw error;
+    this.#failures.push(failure);
   }
 
   /** One upload for one content, whoever asks for it: a record in the state bucket says which. */

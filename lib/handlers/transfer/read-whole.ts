@@ -12,9 +12,9 @@ export async function readWhole(stream: Readable, into: Buffer, what: string, si
   let length = 0;
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
-      if (length + chunk.length > into.length) break;
       chunk.copy(into, length);
       length += chunk.length;
+      if (length > into.length) break;
     }
   } catch (error) {
     signal.throwIfAborted();

@@ -44,6 +44,8 @@ export interface TransferPlan {
   readonly bytes: number;
   /** Objects that stay as they are in the target. */
   readonly kept: number;
+  /** Large objects whose upload could not be begun. */
+  readonly failures: readonly ObjectFailure[];
 }
 
 /** An object that is not copied, and why. */

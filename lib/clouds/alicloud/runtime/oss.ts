@@ -463,5 +463,11 @@ const KINDS: Readonly<Record<number, ErrorKind>> = {
   416: "bad-input",
 };
 
+/** What came is not what was sent: another try may bring it. */
+const DAMAGED = "InvalidDigest";
+
 const errorOf = (status: number, code: string, what: string): MillraceError =>
-  new MillraceError(KINDS[status] ?? "failed", `${what}: OSS answers ${status}${code && ` ${code}`}`);
+  new MillraceError(
+    code === DAMAGED ? "failed" : (KINDS[status] ?? "failed"),
+    `${what}: OSS answers ${status}${code && ` ${code}`}`,
+  );

@@ -156,13 +156,15 @@ export class S3Uploads {
   }
 }
 
-/** What came is not what was meant: another try may bring it. A condition on an object that is gone does not hold. */
-const KINDS: Kinds = {
+/** What came is not what was meant: another try may bring it. https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html */
+export const DAMAGED: Kinds = {
   BadDigest: "failed",
   InvalidDigest: "failed",
   XAmzContentChecksumMismatch: "failed",
-  NoSuchUpload: "not-found",
+  XAmzContentSHA256Mismatch: "failed",
 };
+
+const KINDS: Kinds = { ...DAMAGED, NoSuchUpload: "not-found" };
 
 /** Whether a store has no such request. */
 const isUnknown = (error: unknown): boolean =>

@@ -38,7 +38,7 @@ import type {
 } from "../../../runtime/ports.ts";
 import { type AwsWorld, clientSettings } from "./account.ts";
 import { ask, type RequestOptions } from "./ask.ts";
-import { copySource, fromBase64, S3Uploads } from "./s3-uploads.ts";
+import { copySource, DAMAGED, fromBase64, S3Uploads } from "./s3-uploads.ts";
 
 /** Larger objects go in parts of this size, in bytes; what is shorter goes in one request. */
 const PART = 8 * 2 ** 20;
@@ -315,6 +315,7 @@ class S3Bucket implements BucketReader, BucketWriter, BucketUploader, BucketRemo
    */
   #put<Answer>(key: string, request: (options: RequestOptions) => Promise<Answer>): Promise<Answer> {
     return ask(this.#what("put", key), this.#world, request, {
+      ...DAMAGED,
       NoSuchKey: "conflict",
       NoSuchUpload: "unavailable",
     });

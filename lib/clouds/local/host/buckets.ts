@@ -282,6 +282,8 @@ export class Buckets implements Duty {
         const content = await hashContent(contentOf(files), (chunk) => writeFully(handle, chunk));
         await handle.sync();
         return { ...content, crc64 };
+      } catch (error) {
+        throw isMissing(error) ? this.#putAnew(bucket, upload, pieces) : error;
       } finally {
         await handle.close();
       }
@@ -289,6 +291,12 @@ export class Buckets implements Duty {
     const info = await this.#finish(bucket, upload.key, staged, { ...described, ...conditions }, write, end);
     this.#uploads.abort(upload);
     return info;
+  }
+
+  /** What a completion says whose pieces went away under it: put anew, or with an upload that somebody else completed. */
+  #putAnew(bucket: string, upload: Upload, pieces: readonly Piece[]): MillraceError {
+    this.#uploads.content(bucket, upload, pieces);
+    return new MillraceError("unavailable", `a piece of "${upload.key}" was put anew while the upload was completed`);
   }
 
   #checkStaged(path: string): void {
@@ -596,6 +604,8 @@ const isDone = (work: Promise<void>): Promise<boolean> =>
     () => true,
     () => false,
   );
+
+const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === "ENOENT";
 
 const isFullDisk = (error: unknown): boolean =>
   error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
