@@ -43,6 +43,22 @@ const RULES = (Action: string, Resource: string, Version: string) =>
 const OBJECT = { metadata: { name: "work", namespace: "n" } };
 const SCHEDULE = { name: "s", flexibleTimeWindow: { mode: "OFF" }, target: { arn: "arn:aws:lambda:r:123456789012:f" } };
 
+const FLOW = (states: readonly object[], more: object = {}) => ({
+  ...{ name: "f", type: "FDL", description: "d", roleArn: "acs:ram::1234567890123456:role/f" },
+  definition: JSON.stringify({
+    ...{ Type: "StateMachine", Name: "f", SpecVersion: "v1", StartAt: "a", States: states },
+    ...more,
+  }),
+});
+const CALL = {
+  ...{ Type: "Task", Name: "a", Action: "FC:InvokeFunction", TaskMode: "RequestComplete", End: true },
+  Parameters: { resourceArn: "acs:fc:cn-hangzhou:1:functions/work/LATEST", invocationType: "Sync" },
+};
+const ARGO = (steps: readonly object[]) => ({
+  ...OBJECT,
+  spec: { entrypoint: "main", templates: [{ name: "main", steps: [steps] }, { name: "work" }] },
+});
+
 /** A type, inputs that it takes, what is changed, and the fields it then refuses. */
 type Case = readonly [service: Service, type: string, taken: Inputs, change: Inputs, fields: readonly string[]];
 
@@ -94,6 +110,37 @@ const CASES: readonly Case[] = [
     { instanceId: "alikafka_post-cn-1", consumerId: "count" },
     { instanceId: "post-cn-1", consumerId: "it" },
     ["instanceId", "consumerId"],
+  ],
+  [
+    alicloud,
+    "alicloud:fnf/flow:Flow",
+    FLOW([CALL]),
+    FLOW([{ ...CALL, Parameters: { resourceArn: "work", InvocationType: "Sync" } }], { Name: "g", States: undefined }),
+    ["definition.States", "definition.StartAt", "definition.Name"],
+  ],
+  [
+    alicloud,
+    "alicloud:fnf/flow:Flow",
+    FLOW([CALL]),
+    FLOW([{ ...CALL, Parameters: { resourceArn: "work", InvocationType: "Sync" }, Retry: [{ MaxAttempts: 1 }] }]),
+    [
+      "definition.States[0].Retry[0].Description",
+      "definition.States[0].Parameters.InvocationType",
+      "definition.States[0].Parameters.resourceArn",
+    ],
+  ],
+  [
+    alicloud,
+    "alicloud:fnf/flow:Flow",
+    FLOW([
+      { Type: "Wait", Name: "a", Seconds: 300, Next: "b" },
+      { Type: "Succeed", Name: "b", End: true },
+    ]),
+    FLOW([
+      { Type: "Wait", Name: "a", Seconds: 301, Next: "c" },
+      { Type: "Succeed", Name: "b", End: true },
+    ]),
+    ["definition.States[0].Next", "definition.States[0].Seconds"],
   ],
   [alicloud, "alicloud:ots/instance:Instance", { name: "tables-1" }, { name: "tables-too-long-by-far" }, ["name"]],
   [aws, "aws:lambda/function:Function", LAMBDA, { timeout: 901 }, ["timeout"]],
@@ -216,6 +263,27 @@ const CASES: readonly Case[] = [
     { ...OBJECT, spec: { triggers: [{ type: "nats-jetstream", metadata: { lagThreshold: "1" } }] } },
     { spec: { triggers: [{ type: "nats-jetstream", metadata: { lagThreshold: 1 } }] } },
     ["spec.triggers[0].metadata"],
+  ],
+  [
+    kubernetes,
+    "kubernetes:keda.sh/v1alpha1:TriggerAuthentication",
+    { ...OBJECT, spec: { secretTargetRef: [{ parameter: "username", name: "user", key: "username" }] } },
+    { spec: { secretTargetRef: [{ parameter: "username", name: "user", Key: "username" }] } },
+    ["spec.secretTargetRef[0].Key", "spec.secretTargetRef[0].key"],
+  ],
+  [
+    kubernetes,
+    "kubernetes:argoproj.io/v1alpha1:WorkflowTemplate",
+    ARGO([{ name: "one", template: "work" }]),
+    ARGO([{ name: "one", template: "rest" }]),
+    ["spec.templates[0].steps.template"],
+  ],
+  [
+    kubernetes,
+    "kubernetes:kafka.strimzi.io/v1beta2:KafkaTopic",
+    { metadata: { ...OBJECT.metadata, labels: { "strimzi.io/cluster": "main" } }, spec: { partitions: 6 } },
+    { metadata: OBJECT.metadata, spec: { partitions: 0 } },
+    ["spec.partitions", "metadata.labels"],
   ],
   [
     kubernetes,

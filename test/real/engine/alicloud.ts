@@ -1,3 +1,4 @@
+import { checkFlowDefinition } from "./flow-definition.ts";
 import { named, numbered, type Rules, rules, type Service } from "./service.ts";
 
 const ACCOUNT = "1234567890123456";
@@ -209,6 +210,26 @@ export const service: Service = {
           .matches("secretName", /^[A-Za-z0-9_/+=.@-]{1,64}$/, "1 to 64 of letters, digits and _/+=.@-")
           .must("versionId", "1 to 64 characters", (id: string) => id.length >= 1 && id.length <= 64)
           .range("recoveryWindowInDays", 7, 30, "days");
+      }),
+    },
+    "alicloud:fnf/flow:Flow": {
+      required: ["name", "type", "definition", "description"],
+      replaces: ["name"],
+      id: named("name"),
+      check: rules((all, { name }) => {
+        all
+          .matches(
+            "name",
+            /^[A-Za-z_][A-Za-z0-9_-]{0,127}$/,
+            "1 to 128 of letters, digits, _ and -, a letter or _ first",
+          )
+          .oneOf("type", ["FDL", "DEFAULT"])
+          .matches("roleArn", /^acs:ram::\d+:role\/[A-Za-z0-9.-]{1,64}$/, "acs:ram::<account>:role/<name>")
+          .must("definition", "at most 1 MB", (text: string) => bytes(text) <= 2 ** 20)
+          .json("definition", (flow, definition) => {
+            checkFlowDefinition(flow, definition);
+            flow.oneOf("Name", [name]);
+          });
       }),
     },
     "alicloud:alikafka/topic:Topic": {

@@ -63,6 +63,38 @@ export const service: Service = {
         .must("spec.triggers", "at least one", (triggers: readonly unknown[]) => triggers.length > 0)
         .each("spec.triggers", (trigger) => trigger.must("metadata", "texts, numbers too", areTexts));
     }),
+    "kubernetes:keda.sh/v1alpha1:TriggerAuthentication": object([], (all) =>
+      all.each("spec.secretTargetRef", (reference) => {
+        reference.names("", ["parameter", "name", "key"]);
+        for (const field of ["parameter", "name", "key"]) {
+          if (!reference.has(field)) reference.refuse(field, null, "a value: it is required");
+        }
+      }),
+    ),
+    // What is in them is Argo's business: https://argo-workflows.readthedocs.io/en/latest/fields/
+    "kubernetes:argoproj.io/v1alpha1:WorkflowTemplate": object([], (all) => {
+      const templates = (all.value("spec.templates") ?? []) as readonly { readonly name: string }[];
+      const names = templates.map(({ name }) => name);
+      all
+        .oneOf("spec.entrypoint", names)
+        .must("spec", "at most 1 MiB", (spec: object) => JSON.stringify(spec).length <= 2 ** 20)
+        .each("spec.templates", (template) => {
+          template.matches("name", /^[A-Za-z0-9][A-Za-z0-9-]{0,127}$/);
+          for (const group of (template.value("steps") ?? []) as readonly (readonly Inputs[])[]) {
+            for (const step of group) template.inside("steps", step, (rules) => rules.oneOf("template", names));
+          }
+        });
+    }),
+    "kubernetes:kafka.strimzi.io/v1beta2:KafkaTopic": object(["spec.topicName"], (all) => {
+      all
+        .range("spec.partitions", 1, 2 ** 31 - 1)
+        .range("spec.replicas", 1, 32_767)
+        .must("spec.config", "numbers, texts, true or false", (config: object) =>
+          Object.values(config).every((value) => ["string", "number", "boolean"].includes(typeof value)),
+        );
+      const { "strimzi.io/cluster": cluster } = (all.value("metadata.labels") ?? {}) as Inputs;
+      if (cluster === undefined) all.refuse("metadata.labels", null, "strimzi.io/cluster, or no operator looks at it");
+    }),
     "kubernetes:monitoring.coreos.com/v1:PrometheusRule": object([]),
   },
   invokes: {},
