@@ -161,7 +161,7 @@ interface Nodes {
   readonly notes: readonly string[];
 }
 
-async function findNodes(): Promise<Nodes> {
+export async function findNodes(): Promise<Nodes> {
   const paths = (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, "node"));
   for (const path of [process.env.MILLRACE_NODE20 ?? "", ...paths]) {
     const version = path && (await versionOf(path));

@@ -1,10 +1,14 @@
 import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { pythonPackage } from "../test/real/install/python-package.ts";
 import { KafkaWorld } from "../test/real/kafka-world.ts";
 import type { Bench, BenchOptions, BenchResult } from "./bench.ts";
+import { findNodes } from "./bundles.ts";
 import { bentoCommand } from "./kafka/bento-command.ts";
+import { handlerLatency } from "./kafka/handler-latency.ts";
 import { type Job, orderAt, PARTITIONS, type Work } from "./kafka/job.ts";
 import { installKafkaJs } from "./kafka/kafkajs-package.ts";
 import { alternate, medianOf } from "./measure.ts";
@@ -15,6 +19,7 @@ const CONTENDERS = {
   exactly: ["millrace.ts", "exactly"],
   kafkajs: ["kafkajs.ts"],
   bare: ["platformatic.ts"],
+  python: ["millrace-python.ts"],
   confluent: ["confluent.py"],
   bento: ["bento.ts"],
 } as const;
@@ -31,6 +36,7 @@ export const bench: Bench = {
     const python = join(await pythonPackage("confluent-kafka==2.12.0"), "python");
     const count = quick ? 20_000 : 300_000;
     const kafka = await KafkaWorld.start();
+    const folder = await mkdtemp(join(tmpdir(), "millrace-bench-"));
     try {
       const from = await kafka.topic(PARTITIONS);
       await fill(kafka, from, count);
@@ -55,12 +61,16 @@ export const bench: Bench = {
         kafkajs: contender("kafkajs"),
         exactly: contender("exactly"),
         bare: contender("bare"),
+        python: contender("python"),
         confluent: contender("confluent"),
         bento: contender("bento"),
       };
       const samples = await alternate(contenders, runs, (name, round, { wall, cpu }) =>
         say(`${name} ${round}: ${wall.toFixed(2)} s, ${cpu.toFixed(2)} CPU s`),
       );
+      const { alicloud, others } = await findNodes();
+      const node20 = alicloud === others ? undefined : alicloud;
+      const latency = await handlerLatency(kafka, { folder, runs, rounds: quick ? 3 : 20, node20, say });
       const perCpu = (name: Name) => count / medianOf(samples[name], ({ cpu }) => cpu);
       const perSecond = (name: Name) => count / medianOf(samples[name], ({ wall }) => wall);
       const kafkajs = (value: number) => ({ name: "kafkajs eachBatch", value });
@@ -96,6 +106,17 @@ export const bench: Bench = {
             goal: { atLeast: 1 },
           },
           {
+            what: "messages per CPU second, operator in Python",
+            ours: perCpu("python"),
+            peer: confluent(perCpu("confluent")),
+            goal: { atLeast: 0.9 },
+          },
+          {
+            what: "messages per second, operator in Python",
+            ours: perSecond("python"),
+            peer: confluent(perSecond("confluent")),
+          },
+          {
             what: "messages per CPU second",
             ours: perCpu("ours"),
             peer: bento(perCpu("bento")),
@@ -114,16 +135,24 @@ export const bench: Bench = {
             goal: { atLeast: 0.85 },
           },
           { what: "messages per CPU second, exactly once", ours: perCpu("exactly"), peer: kafkajs(perCpu("kafkajs")) },
+          ...latency,
         ],
         notes: [
           `${count.toLocaleString("en")} records of ${orderAt(count).length} bytes in ${PARTITIONS} partitions; all append with an idempotent producer and all replicas`,
           "seconds of the client's process alone, without its start, which only Bento's has; the broker runs on the same cores",
+          "our operator in Python is a process beside ours, whose seconds of CPU are counted with ours",
+          "the handler is a process of its own, bundled as for platforms, each batch delivered in one transaction",
+          ...(node20 === undefined ? ["no Node 20 was found: name one by MILLRACE_NODE20"] : []),
+          `load ${loadavg()
+            .map((one) => one.toFixed(1))
+            .join(", ")}`,
           "Python's loop has the json of Python itself; Bento is as it was fastest of several configurations",
         ],
         samples,
       };
     } finally {
       await kafka.stop();
+      await rm(folder, { recursive: true, force: true });
     }
   },
 };

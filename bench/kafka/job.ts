@@ -48,13 +48,18 @@ export interface Work {
  * Runs a contender in its own process, as `node <file> <job as JSON>`, and prints what it took.
  *
  * @param copy resolves once all records of the job are copied and committed
+ * @param cpu seconds so far. @default of this process
  */
-export async function contend(copy: (job: Job) => Promise<void>): Promise<void> {
+export async function contend(copy: (job: Job) => Promise<void>, cpu = ownCpu): Promise<void> {
   const job = JSON.parse(process.argv[2]!) as Job;
-  const [began, before] = [performance.now(), process.cpuUsage()];
+  const [began, before] = [performance.now(), cpu()];
   await copy(job);
-  const { user, system } = process.cpuUsage(before);
-  const work: Work = { wall: (performance.now() - began) / 1000, cpu: (user + system) / 1e6 };
+  const work: Work = { wall: (performance.now() - began) / 1000, cpu: cpu() - before };
   console.log(JSON.stringify(work));
   process.exit(0);
+}
+
+function ownCpu(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
 }

@@ -43,6 +43,8 @@ type ChainWorld = Pick<
 interface Item {
   readonly index: number;
   readonly record: EtlRecord;
+  /** About how long its value is as JSON, while it is as it came; else it has to be looked at. */
+  readonly size?: number;
 }
 
 type Fail = (index: number, error: unknown) => void;
@@ -78,7 +80,8 @@ function decoded(stream: string, records: readonly StreamRecord[], { format }: E
   const items: Item[] = [];
   for (const [index, record] of records.entries()) {
     try {
-      items.push({ index, record: decode(stream, record, format) });
+      const size = format === "json" ? { size: record.value?.byteLength ?? 4 } : {};
+      items.push({ index, record: decode(stream, record, format), ...size });
     } catch (error) {
       fail(index, error);
     }
@@ -272,7 +275,7 @@ const wire = (record: EtlRecord): EtlRecord =>
 function* portions(items: readonly Item[], fail: Fail): Generator<readonly Item[], void> {
   let [some, size]: [Item[], number] = [[], 0];
   for (const item of items) {
-    const length = (JSON.stringify(wire(item.record).value) ?? "").length;
+    const length = item.size ?? (JSON.stringify(wire(item.record).value) ?? "").length;
     if (length > PROGRAM_MOST) {
       fail(item.index, new MillraceError("refused", `a program takes records up to ${PROGRAM_MOST} characters`));
       continue;

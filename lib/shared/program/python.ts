@@ -18,24 +18,22 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        self.answer(200, {})
+        self.answer(200, "{}")
 
     def do_POST(self):
         try:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            status, result = 200, function(json.loads(body or b"null"))
-            json.dumps(result, allow_nan=False)
+            status, text = 200, json.dumps(function(json.loads(body or b"null")), allow_nan=False)
         except Exception as error:
-            status = 500
-            result = {
+            status, text = 500, json.dumps({
                 "errorType": type(error).__name__,
                 "errorMessage": str(error),
                 "stackTrace": traceback.format_exc().splitlines(),
-            }
-        self.answer(status, result)
+            })
+        self.answer(status, text)
 
-    def answer(self, status, value):
-        body = json.dumps(value, allow_nan=False).encode()
+    def answer(self, status, text):
+        body = text.encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
