@@ -1,8 +1,8 @@
 /**
  * One object of 1 GiB from bucket to bucket of one S3 server: copied by the server itself, beside `s5cmd cp`, and through
  * the client, beside `s5cmd cat | s5cmd pipe` and `rclone copyto`. CPU seconds are the client's, without the server's.
- * Ours is the plan, eight workers in one process and the commit, with the CRC-64 of every piece; what is measured is its
- * work, not the start of Node, and of the others all they do.
+ * Ours is the plan, eight workers in one process and the commit, with the CRC-64 of every piece, or of the copy where
+ * the server makes it; what is measured is its work, not the start of Node, and of the others all they do.
  */
 import { execFile } from "node:child_process";
 import { globSync } from "node:fs";

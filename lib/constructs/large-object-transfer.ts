@@ -42,9 +42,12 @@ export interface LargeObjectTransferArgs extends ConstructArgs, AlarmArgs, Machi
   readonly from?: Bucket;
   /** A bucket you have, of any region, account or cloud: it gets the copies. @default a new one */
   readonly to?: Bucket;
-  /** A secret with the keys to `from`, where the functions' role does not reach it. @default the role */
+  /**
+   * A secret with the keys to `from`, where the functions' role does not reach it:
+   * `{ "accessKeyId": "…", "accessKeySecret": "…" }`. @default the role
+   */
   readonly fromKeys?: Secret;
-  /** A secret with the keys to `to`, where the functions' role does not reach it. @default the role */
+  /** As `fromKeys`, to `to`. @default the role */
   readonly toKeys?: Secret;
   /** What else starts transfers than clients and links. @default nothing */
   readonly when?: TransferStart | readonly TransferStart[];
@@ -78,8 +81,9 @@ export interface LargeObjectTransferArgs extends ConstructArgs, AlarmArgs, Machi
  *
  * A run's input is `{ "object": "…" }`, `{ "prefix": "…" }` or `{ "manifest": "…" }`, with `to` for other keys. Large
  * objects go in pieces by many workers, copied by the store itself where it can; what a run that failed has copied is
- * found by its retry, and by the next run for the same object. A source that changes meanwhile is a `conflict`, and its
- * copy does not appear.
+ * found by its retry, and by the next run for the same object. Content type and metadata go along, tags do not. A source
+ * that changes meanwhile is a `conflict`, and its copy does not appear. What is read is compared by the CRC-64 that its
+ * store says of it; where that says none (objects that came to S3 before 2025, say), by its length alone.
  *
  *     millrace flows start move '{"object":"film.mp4"}' --wait
  *
