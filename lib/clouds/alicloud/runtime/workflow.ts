@@ -12,6 +12,7 @@ import {
   type WorkflowStatus,
 } from "../../../runtime/workflows/run.ts";
 import type { AlicloudWorld } from "./account.ts";
+import { batchesOf } from "./batches.ts";
 import { callbacksOf } from "./callbacks.ts";
 import { executionName, isUnderWay, RETRIED, roundName, runIn, stopChunks } from "./chunks.ts";
 import { chunkFlows, type Execution, type ExecutionEvent, Flows } from "./flows.ts";
@@ -186,9 +187,7 @@ export class CloudFlow implements WorkflowStarter, WorkflowController, WorkflowA
   /** What is known of items that have executions of their own. */
   async #withItems(id: string, steps: readonly StepRecord[]): Promise<readonly StepRecord[]> {
     if (this.#address.chunks === undefined) return steps;
-    const { batchesOf } = await import("./batches.ts");
-    const batches = await batchesOf(this.#address, this.#world);
-    return batches.withItems(id, steps);
+    return (await batchesOf(this.#address, this.#world)).withItems(id, steps);
   }
 
   #run({ first, last }: Rounds, events: readonly ExecutionEvent[] = []): WorkflowRun {
