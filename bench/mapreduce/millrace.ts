@@ -46,7 +46,7 @@ await links.input.putFile("in", file);
 const begun = process.cpuUsage();
 const began = performance.now();
 const { format } = job;
-const input = { prefix: "", suffixes: [], format, shardSize: 64 * 2 ** 20 };
+const input = { prefix: "", suffixes: [], format, shardSize: (kind === "sql" ? 128 : 64) * 2 ** 20 };
 const { shards } = await split(event({ run: "run" }), { ...world, settings: input, code: {} });
 const duck = { memory: 640 * 2 ** 20, threads: 1 };
 const MAP = { format, partitions: 8, skips: 0, buffer: 2 ** 27 };

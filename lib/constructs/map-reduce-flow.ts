@@ -70,7 +70,10 @@ export interface MapReduceFlowArgs extends ConstructArgs, AlarmArgs, MapReduceCo
   readonly outputFormat?: OutputFormat;
   /** Put before `<run>/part-….jsonl` (or `.parquet`) and `<run>/manifest.json`. @default nothing */
   readonly outputPrefix?: string;
-  /** What one mapper reads; larger where a run would have more than 1,000 shards. @default "64 MB" */
+  /**
+   * What one mapper reads; larger where a run would have more than 1,000 shards. @default "64 MB", and "128 MB" with a
+   * mapper in SQL, which has more to do before its first record
+   */
   readonly shardSize?: Size;
   /** Reducers, and objects of the output, at most. @default 8 */
   readonly partitions?: number;
@@ -304,7 +307,8 @@ type Settings = ReturnType<typeof settingsOf>["settings"];
 /** The settings the functions get, and all that is wrong with what was given. */
 function settingsOf(name: string, args: MapReduceFlowArgs, input: Bucket, output: Bucket) {
   const { prefix = "", suffixes = [], format = "lines", outputPrefix = "", outputFormat = "jsonl" } = args;
-  const { shardSize = "64 MB", partitions = 8, skips = 0, memory = "1 GB", cpu = 1 } = args;
+  const { shardSize = isSql(args.mapper) ? "128 MB" : "64 MB" } = args;
+  const { partitions = 8, skips = 0, memory = "1 GB", cpu = 1 } = args;
   const problems: Problem[] = [
     ...unknownOptions(name, args, OPTIONS),
     ...formatProblems(`${name}.format`, format),

@@ -361,6 +361,8 @@ test("SQL and Parquet are DuckDB's, which is beside the bundles that need it and
     code: { combiner: { file: "/app/counts.ts" } },
   });
   expect(plan("rows-map")).toMatchObject({ handler: { id: "mapreduce/sql/rows" }, settings: { format: "parquet" } });
+  const shardSizes = ["queries", "rows"].map((name) => (plan(`${name}-split`) as FunctionPlan).settings);
+  expect(shardSizes).toMatchObject([{ shardSize: 128 * 2 ** 20 }, { shardSize: 64 * 2 ** 20 }]);
   const installed = [...cloud.parts.values()].flatMap(({ plan }) =>
     plan.kind === "function" && installOf(plan).length > 0 ? [[plan.name, ...installOf(plan)].join(" ")] : [],
   );
