@@ -10,7 +10,7 @@ import type { FunctionPart, Queue } from "../../../lib/parts/part.ts";
 import type { Plan } from "../../../lib/parts/plan.ts";
 import { MillraceError } from "../../../lib/runtime/errors.ts";
 import type { Task, TaskAudit } from "../../../lib/runtime/tasks/task.ts";
-import type { Answer, WorkflowHistory, WorkflowRun } from "../../../lib/runtime/workflows/run.ts";
+import type { Answer, StepRecord, WorkflowHistory, WorkflowRun } from "../../../lib/runtime/workflows/run.ts";
 import { isOver } from "../../../lib/runtime/workflows/run.ts";
 import type { Block } from "../../../lib/shared/workflow/definition.ts";
 import { DEFINITIONS, FUNCTIONS, type FunctionName } from "../../workflows/definitions.ts";
@@ -18,8 +18,11 @@ import { DEFINITIONS, FUNCTIONS, type FunctionName } from "../../workflows/defin
 interface Stage {
   readonly journal: Journal;
   readonly answers?: Readonly<Record<string, Answer>>;
-  readonly step?: (name: string, payload: unknown, attempt: number, signal: AbortSignal) => unknown;
+  readonly step?: (name: string, payload: unknown, attempt: number, signal: AbortSignal, say: Say) => unknown;
 }
+
+/** How a function says how far it is. */
+type Say = (progress: NonNullable<StepRecord["progress"]>) => void;
 
 const call = (name: string, payload: unknown, attempt: number): unknown =>
   (FUNCTIONS[name as FunctionName] as (input: unknown, attempt: number) => unknown)(payload, attempt);
@@ -37,9 +40,9 @@ function stageOf({ journal, answers = {}, step = call }: Stage) {
     clock,
     random: () => 0.5,
     functions: {
-      async step(name, payload, { id, attempt, signal }) {
+      async step(name, payload, { id, attempt, signal, onProgress: say = quiet }) {
         calls.push(`${id}#${attempt}`);
-        return JSON.parse(JSON.stringify((await step(name, payload, attempt, signal)) ?? null));
+        return JSON.parse(JSON.stringify((await step(name, payload, attempt, signal, say)) ?? null));
       },
     },
     tasks: () => tasks,
@@ -197,6 +200,29 @@ describe("a run", () => {
       error: { kind: "timed-out" },
     });
     expect(aborted).toMatchObject([{ kind: "timed-out" }]);
+  });
+
+  test("has what its functions say of how far they are, while they are at work", async () => {
+    let open = () => {};
+    const gate = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    const { workflows, clock } = stageOf({
+      journal: openJournal(),
+      step: async (_name, _payload, _attempt, _signal, say) => {
+        await null;
+        say({ fraction: 0.5, message: "half of it" });
+        await gate;
+      },
+    });
+    workflows.define(planOf({ flow: block((flow) => void flow.function("copy", part("copy"), {})) }));
+    await workflows.start("flow", 1, { id: "one" });
+    const step = async () => (await workflows.get("flow", "one"))?.steps[0];
+    await expect.poll(step).toMatchObject({ status: "running", progress: { fraction: 0.5, message: "half of it" } });
+    open();
+    const { steps } = await ended({ workflows, clock }, "flow", "one");
+    expect(steps[0]).toMatchObject({ status: "succeeded" });
+    expect(steps[0]).not.toHaveProperty("progress");
   });
 
   test("pages, newest first", async () => {
