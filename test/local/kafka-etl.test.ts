@@ -67,6 +67,28 @@ test("the demonstration: two batches, one of which is stopped by hand; a message
   expect(JSON.parse(dead!.requestPayload as string)).toMatchObject([{ value: '{"text":"slow","seconds":60}' }]);
 }, 60_000);
 
+test("a run's batch that is too large for its envelope goes back, too", async () => {
+  await using cloud = await startLocal({ program: example, project });
+  const { tasks, streams } = cloud;
+  const text = "slow".repeat(10_000);
+  await streams.produce("scores-source", asRecords([{ text, seconds: 60 }]));
+  const running = async () => (await tasks.list("scores-runs", { status: "running" })).tasks;
+  await until(async () => (await running()).length === 1);
+  const [run] = await running();
+  await tasks.stop("scores-runs", run!.id);
+  await until(async () => (await bodies(cloud, "scores-dead-letters")).length === 1);
+  const [dead] = await bodies<Envelope>(cloud, "scores-dead-letters");
+  expect(dead!.requestPayload).toMatchObject({ size: expect.any(Number) });
+  const { id } = await tasks.submit("scores-redrive", {});
+  expect((await tasks.wait("scores-redrive", id)).status).toBe("succeeded");
+  const { result } = (await tasks.audit("scores-redrive", id))!;
+  expect(result).toEqual({ matched: 1, redriven: 1, left: 0, gone: 0 });
+  await until(async () => (await running()).length === 1);
+  const [again] = await running();
+  const audit = await tasks.audit("scores-runs", again!.id);
+  expect(audit!.payload).toMatchObject([{ value: JSON.stringify({ text, seconds: 60 }) }]);
+}, 60_000);
+
 test("dead letters go back: those of a kind, first only counted, and come to something once they can", async () => {
   await using cloud = await startLocal({ program: example, project });
   const { tasks, streams } = cloud;
