@@ -5,7 +5,7 @@ const cloud = local();
 new LogArchivePipeline("logs", {
   cloud,
   from: { partitions: 12 },
-  batch: 500,
+  batch: 2000,
   window: "1 second",
   seal: { size: "256 KB", age: "8 seconds" },
   upload: every("3 seconds"),
