@@ -268,8 +268,8 @@ export class LocalHost implements LocalView {
   }
 
   /**
-   * Resolves once nothing is left to do now: no invocation runs, and all that waits, waits for its time. What must be
-   * waited for on a clock that stands still comes with `advance`. Records go in batches as they are, filled or not.
+   * Resolves once nothing is left to do now: no invocation runs but those that wait for a clock that stands still, and
+   * all that waits, waits for its time, which comes with `advance`. Records go in batches as they are, filled or not.
    */
   async idle(): Promise<void> {
     const relax = this.#consumers.hurry();
