@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import * as fc from "@alicloud/fc20230330";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type AlicloudSettings, alicloud } from "../../../lib/clouds/alicloud/index.ts";
@@ -270,8 +270,8 @@ function everywhere(all: () => readonly RegisteredResource[]): void {
       expect(attached).toBeLessThan(order.indexOf(`V3Function ${name}`));
       const { key, source } = inputsOf(all(), "BucketObject", `${name}-code`);
       expect(inputs.code).toMatchObject({ ossObjectName: key });
-      expect(key).toMatch(/^code\/[0-9a-f]{20}\.zip$/);
-      expect(source).toBe(join(".millrace/deploy/zip", key.slice("code/".length)));
+      expect(key).toMatch(/^code\/[\w-]+\/[0-9a-f]{20}\.zip$/);
+      expect(source).toBe(join(".millrace/deploy/zip", basename(key)));
       expect(existsSync(source)).toBe(true);
     }
   });

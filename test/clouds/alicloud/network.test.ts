@@ -150,7 +150,7 @@ describe("tools without a layer of the user's", () => {
       expect([layerName, compatibleRuntimes]).toEqual([expect.stringMatching(/^layer-ff\w+-\w+$/), ["nodejs20"]]);
       const { bucket, key, source } = inputsOf(resources, "BucketObject", `${name}-code`);
       expect(code).toEqual({ ossBucketName: bucket, ossObjectName: key });
-      expect(key).toMatch(/^layers\/[0-9a-f]{16,64}\.zip$/);
+      expect(key).toMatch(/^layers\/[\w-]+\/[0-9a-f]{16,64}\.zip$/);
       const program = ["ffmpeg", "ffprobe"][index]!;
       const files = unzipped(source);
       expect(Object.keys(files)).toEqual([`bin/${program}`]);

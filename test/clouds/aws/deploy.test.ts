@@ -89,7 +89,7 @@ function everywhere(resources: () => readonly RegisteredResource[]): void {
         expect(order.indexOf(needed), needed).toBeLessThan(used);
       }
       expect(inputsOf(resources(), "LogGroup", `${name}-logs`).retentionInDays).toBe(30);
-      expect(inputsOf(resources(), "BucketObjectv2", `${name}-code`).key).toMatch(/^code\/[0-9a-f]{20}\.zip$/);
+      expect(inputsOf(resources(), "BucketObjectv2", `${name}-code`).key).toMatch(/^code\/[\w-]+\/[0-9a-f]{20}\.zip$/);
     }
     for (const { name, inputs } of ofType(resources(), "Function")) {
       const { key, bucket } = inputsOf(resources(), "BucketObjectv2", `${name}-code`);
@@ -426,7 +426,7 @@ describe("AsyncTask of more than 15 minutes", () => {
     );
     const sha256 = (key: string) =>
       createHash("sha256")
-        .update(readFileSync(join(home, ".millrace/deploy/zip", key.split("/")[1]!)))
+        .update(readFileSync(join(home, ".millrace/deploy/zip", key.split("/").at(-1)!)))
         .digest("hex");
     const [codeKey, toolKey] = objects.map(({ key }) => key as string);
     expect(value("MILLRACE_FETCH")).toEqual({

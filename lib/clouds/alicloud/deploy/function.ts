@@ -66,7 +66,7 @@ export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: 
     ...(parts.ownTask && { [OWN_TASK]: { port: runtimeFile("own-task"), address: parts.ownTask.address } }),
   };
   const ports = Object.fromEntries(Object.entries(links).map(([name, { port }]) => [name, port]));
-  const code = site.upload(codeOf(plan, ports), "code", `${scope.name}-code`, scope.options);
+  const code = site.upload(codeOf(plan, ports), `code/${parts.name}`, `${scope.name}-code`, scope.options);
   const own = role(site, scope, "role", "fc.aliyuncs.com", [...parts.grants, logGrant(site)]);
   const { project, store } = site.logs;
   const { layers, tools } = toolLayers(site, plan.tools);

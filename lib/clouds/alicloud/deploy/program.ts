@@ -86,7 +86,7 @@ function pythonOf(
     outdir: bundleFolder(),
     limit: limitOf(site.region),
   });
-  const code = site.upload(archive, "code", `${scope.name}-code`, scope.options);
+  const code = site.upload(archive, `code/${scope.physicalName(FUNCTION_NAME)}`, `${scope.name}-code`, scope.options);
   const args = {
     runtime: "python3.12",
     handler: `${PYTHON_HANDLER}.handler`,

@@ -110,8 +110,12 @@ export class Site extends BaseSite<AlicloudSettings> {
     });
   }
 
-  /** An archive as an object whose key is its content's hash; the same one is put once. */
-  upload(archive: Promise<Archive>, folder: "code" | "layers", name: string, options: pulumi.CustomResourceOptions) {
+  /**
+   * An archive as an object whose key is its content's hash.
+   *
+   * @param folder nobody else's: an object that two resources had would be gone with the first of them
+   */
+  upload(archive: Promise<Archive>, folder: string, name: string, options: pulumi.CustomResourceOptions) {
     const file = pulumi.output(archive);
     return this.make(
       alicloud.oss.BucketObject,
@@ -201,7 +205,12 @@ export class Site extends BaseSite<AlicloudSettings> {
     return this.once(`layer ${tool}`, () => {
       const existing = this.settings.existing?.layers?.[tool];
       if (existing !== undefined) return pulumi.output(existing);
-      const object = this.upload(archive(), "layers", `${this.name}-layer-${tool}-code`, this.shared);
+      const object = this.upload(
+        archive(),
+        `layers/${this.physicalName(`layer-${tool}`, LAYER_NAME)}`,
+        `${this.name}-layer-${tool}-code`,
+        this.shared,
+      );
       return this.make(
         alicloud.fc.V3LayerVersion,
         `${this.name}-layer-${tool}`,

@@ -54,7 +54,7 @@ export function containerOf(site: Site, scope: Scope, plan: FunctionPlan, parts:
   const sidecars = sidecarsOf(plan, scope.plan);
   const archive = codeOf(plan, portsOf(links), "container");
   // A container that is starting while its next code is deployed fetches what it was told to: nothing is taken away.
-  const code = site.upload(archive, "code", `${scope.name}-code`, { ...scope.options, retainOnDelete: true });
+  const code = site.upload(archive, `code/${family}`, `${scope.name}-code`, { ...scope.options, retainOnDelete: true });
   const tools = plan.tools.map((name) => ({
     name,
     archive: archiveOf(site, name),

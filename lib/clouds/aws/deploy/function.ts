@@ -65,7 +65,7 @@ export interface FunctionParts {
 export function functionOf(site: Site, scope: Scope, plan: FunctionPlan, parts: FunctionParts): Built {
   const { name, links, sources, timeout = plan.timeout } = parts;
   const archive = codeOf(plan, portsOf(links), "entry");
-  const code = site.upload(archive, "code", `${scope.name}-code`, scope.options);
+  const code = site.upload(archive, `code/${name}`, `${scope.name}-code`, scope.options);
   const logs = site.logGroup(`${scope.name}-logs`, `/aws/lambda/${name}`, scope.name, scope.options);
   const mounted = mountOf(site, scope, plan);
   const placed = networkOf(site, scope, plan);

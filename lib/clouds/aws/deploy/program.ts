@@ -40,7 +40,7 @@ function pythonFunction(site: Site, scope: Scope, plan: FunctionPlan, python: Py
     outdir: bundleFolder(),
     limit: { platform: "Lambda", unzipped: UNZIPPED },
   });
-  const code = site.upload(archive, "code", `${scope.name}-code`, scope.options);
+  const code = site.upload(archive, `code/${name}`, `${scope.name}-code`, scope.options);
   const logs = site.logGroup(`${scope.name}-logs`, `/aws/lambda/${name}`, scope.name, scope.options);
   const own = role(site, scope, "role", "lambda.amazonaws.com", [logGrant(logs)]);
   const { timeout, disk, concurrency, environment } = plan;

@@ -174,8 +174,12 @@ export class Site extends BaseSite<AwsSettings> {
     });
   }
 
-  /** An archive as an object whose key is its content's hash; the same one is put once. */
-  upload(archive: Promise<Archive>, folder: "code" | "layers", name: string, options: pulumi.CustomResourceOptions) {
+  /**
+   * An archive as an object whose key is its content's hash.
+   *
+   * @param folder nobody else's: an object that two resources had would be gone with the first of them
+   */
+  upload(archive: Promise<Archive>, folder: string, name: string, options: pulumi.CustomResourceOptions) {
     return this.make(
       aws.s3.BucketObjectv2,
       name,
@@ -240,7 +244,12 @@ export class Site extends BaseSite<AwsSettings> {
   /** The object with a tool in `bin/`. */
   tool(tool: string, archive: () => Promise<Archive>): aws.s3.BucketObjectv2 {
     return this.once(`tool ${tool}`, () =>
-      this.upload(archive(), "layers", `${this.name}-layer-${tool}-code`, this.shared),
+      this.upload(
+        archive(),
+        `layers/${this.physicalName(`layer-${tool}`, LAYER_NAME)}`,
+        `${this.name}-layer-${tool}-code`,
+        this.shared,
+      ),
     );
   }
 

@@ -176,12 +176,12 @@ export function stepProcess(
   site: Site,
   scope: Scope,
   plan: FunctionPlan,
-  { part, account, table, more = {} }: StepProcess,
+  { part, folder, account, table, more = {} }: StepProcess,
 ): Process {
   const links = { ...linksOf(scope, plan), ...more };
   return {
     account,
-    code: site.upload(codeOf(plan, "step", portsOf(links)), "code", `${part}-code`, scope.options),
+    code: site.upload(codeOf(plan, "step", portsOf(links)), `code/${folder}`, `${part}-code`, scope.options),
     tools: toolArtifacts(site, plan.tools),
     environment: environmentOf(site, scope, { ...plan, sources: [] }, links, { MILLRACE_FLOW: table }),
     machine: plan,
@@ -194,6 +194,8 @@ export function stepProcess(
 
 export interface StepProcess {
   readonly part: string;
+  /** Of its code, and of no other. */
+  readonly folder: string;
   readonly account: pulumi.Input<string>;
   /** The workflow's. */
   readonly table: string;
@@ -298,7 +300,12 @@ function upload(site: Site, scope: Scope, plan: FunctionPlan, entry: "entry" | "
     ...(plan.sources.some(({ type }) => type === "bucket.created") && { [OWN_STORE]: runtimeFile("bucket") }),
     ...(streamsOf(plan).length > 0 && { [OWN_STREAMS]: runtimeFile("stream-consumer") }),
   };
-  return site.upload(codeOf(plan, entry, ports), "code", `${scope.name}-code`, scope.options);
+  return site.upload(
+    codeOf(plan, entry, ports),
+    `code/${scope.physicalName(OBJECT_NAME)}`,
+    `${scope.name}-code`,
+    scope.options,
+  );
 }
 
 const portsOf = (links: Links): Readonly<Record<string, string>> =>

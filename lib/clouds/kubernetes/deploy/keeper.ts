@@ -30,7 +30,7 @@ export interface Keeper {
 
 /** A keeper's Deployment, with the rights that only it has. */
 export function keeper(site: Site, scope: Scope, { part, name, code, environment, rules, setup }: Keeper) {
-  const artifact = site.upload(code, "code", `${part}-code`, scope.options);
+  const artifact = site.upload(code, `code/${name}`, `${part}-code`, scope.options);
   const account = site.account(part, part, scope.options, name);
   const granted = grant(site, scope, { part, name, account, rules });
   const { functionMemory: memory, functionCpu: cpu } = DEFAULTS;

@@ -9,6 +9,7 @@ import { checkSidecars, programsOf, type SidecarPlan } from "../../../parts/side
 import type { LinkAddress } from "../../../runtime/deployment.ts";
 import type { Problem } from "../../../shared/problem.ts";
 import { PYTHON_FOLDER, PYTHON_LIBRARIES, PYTHON_SERVER } from "../../../shared/program/python.ts";
+import { OBJECT_NAME } from "./names.ts";
 import { HEALTH_PORT } from "./network.ts";
 import { appPath, type Sidecar } from "./pod.ts";
 import type { Site } from "./shared.ts";
@@ -96,7 +97,11 @@ function pythonOf(site: Site, scope: Scope, { name, plan }: Beside, environment:
     image: site.settings.pythonImage ?? PYTHON_IMAGE,
     command: ["python3", "-c", PYTHON_SERVER, python.entry],
     environment: { ...environment, PYTHONPATH: folders.join(":"), PYTHONDONTWRITEBYTECODE: "1" },
-    code: site.upload(archive, "code", `${plan.name}-code`, scope.options),
+    // Beside the function's own pods, and beside those that do it as a step of a workflow.
+    code: site.once(`program ${plan.name}`, () => {
+      const folder = `code/${scope.physicalName(OBJECT_NAME, plan.name)}`;
+      return site.upload(archive, folder, `${plan.name}-code`, scope.options);
+    }),
   };
 }
 

@@ -350,13 +350,12 @@ export class Site extends BaseSite<KubernetesSettings> {
     );
   }
 
-  /** An archive as an object whose key is its content's hash; the same one is put once. */
-  upload(
-    archive: Promise<Archive>,
-    folder: "code" | "tools",
-    name: string,
-    options: pulumi.CustomResourceOptions,
-  ): Artifact {
+  /**
+   * An archive as an object whose key is its content's hash.
+   *
+   * @param folder nobody else's: an object that two resources had would be gone with the first of them
+   */
+  upload(archive: Promise<Archive>, folder: string, name: string, options: pulumi.CustomResourceOptions): Artifact {
     const file = pulumi.output(archive);
     const object = this.make(
       aws.s3.BucketObjectv2,
@@ -378,14 +377,23 @@ export class Site extends BaseSite<KubernetesSettings> {
     return { object, key: object.key, sha256 };
   }
 
+  /** Of what all share; other stacks have other ones, in the same bucket too. */
+  #folder(kind: "code" | "tools", name: string): string {
+    return `${kind}/${this.physicalName(`${this.name}-${name}`, OBJECT_NAME)}`;
+  }
+
   /** A tool as an object with `bin/<tool>` in it. */
   tool(name: string, archive: () => Promise<Archive>): Artifact {
-    return this.once(`tool ${name}`, () => this.upload(archive(), "tools", `${this.name}-tool-${name}`, this.shared));
+    return this.once(`tool ${name}`, () =>
+      this.upload(archive(), this.#folder("tools", name), `${this.name}-tool-${name}`, this.shared),
+    );
   }
 
   /** Code that many pods run, put once. */
   errand(name: string, archive: () => Promise<Archive>): Artifact {
-    return this.once(`errand ${name}`, () => this.upload(archive(), "code", `${this.name}-${name}-code`, this.shared));
+    return this.once(`errand ${name}`, () =>
+      this.upload(archive(), this.#folder("code", name), `${this.name}-${name}-code`, this.shared),
+    );
   }
 
   /** Who pods are that only set things up: somebody without any right. */

@@ -198,9 +198,10 @@ export function publishers(
   const times = plan.sources
     .filter((source): source is Sourced<"schedule.fired"> => source.type === "schedule.fired")
     .map(({ schedule }) => {
-      const { timing, enabled } = scope.plan(schedule) as SchedulePlan;
+      const { stem, timing, enabled } = scope.plan(schedule) as SchedulePlan;
       return {
-        name: `${scope.name}-on-${schedule}`,
+        // By its stem, which stays when the construct is renamed: its old name is then found.
+        name: `${scope.name}-on-${stem}`,
         physical: scope.physicalName(CRON_JOB_NAME, schedule, shortHash(scope.physicalName(OBJECT_NAME), 6)),
         ...{ account, timing, enabled },
         message: { subject, schedule },

@@ -178,7 +178,9 @@ function podOf(site: Site, template: string, part: string, process: Process, tim
 
 function functionPod(site: Site, scope: Scope, plan: WorkflowPlan, part: string): pulumi.Output<FlowPod> {
   const process = stepProcess(site, insideOf(scope, part), scope.plan(part) as FunctionPlan, {
-    part: `${plan.name}-does-${part}`,
+    // By its stem, which stays when the construct is renamed: its old name is then found.
+    part: `${plan.name}-does-${scope.plan(part).stem}`,
+    folder: `${templateName(scope, plan)}/${scope.physicalName(OBJECT_NAME, part)}`,
     account: scope.physicalName(OBJECT_NAME, part),
     table: addressFields(site, scope, plan).table,
   });
@@ -196,13 +198,13 @@ const insideOf = (scope: Scope, part: string): Scope => ({
 function taskPod(site: Site, scope: Scope, plan: WorkflowPlan, task: string): pulumi.Output<FlowPod> {
   const address = taskAddress(site, scope, scope.plan(task) as TaskPlan);
   const link = { task: { port: runtimeFile("flow-task"), address } };
-  return waitingPod(site, scope, plan, `runs-${task}`, "flow-perform", {}, link);
+  return waitingPod(site, scope, plan, `runs-${scope.plan(task).stem}`, "flow-perform", {}, link);
 }
 
 /** Asks, and waits for the answer. */
 function askPod(site: Site, scope: Scope, plan: WorkflowPlan, { kind, name }: Asked): pulumi.Output<FlowPod> {
   const link = { part: name, actions: [kind === "queue" ? "queue.send" : "function.invoke"] } as const;
-  return waitingPod(site, scope, plan, `asks-${name}`, "flow-ask", { asked: link }, {});
+  return waitingPod(site, scope, plan, `asks-${scope.plan(name).stem}`, "flow-ask", { asked: link }, {});
 }
 
 /** A small pod of ours that does its step by waiting for others. */
@@ -216,11 +218,12 @@ function waitingPod(
   more: Links,
 ): pulumi.Output<FlowPod> {
   const part = `${plan.name}-${id}`;
-  const account = site.account(part, part, scope.options, scope.physicalName(OBJECT_NAME, plan.name, id));
+  const folder = scope.physicalName(OBJECT_NAME, plan.name, id);
+  const account = site.account(part, part, scope.options, folder);
   const waits = { ...ownPlan(plan, id, { file: runtimeFile(file) }), links };
   const { table } = addressFields(site, scope, plan);
   const turns = { port: runtimeFile("flow-turns"), address: flowAddress(site, scope, plan) };
-  const process = stepProcess(site, scope, waits, { part, account, table, more: { ...more, turns } });
+  const process = stepProcess(site, scope, waits, { part, folder, account, table, more: { ...more, turns } });
   return podOf(site, templateName(scope, plan), part, { ...process, atRest: WAITING });
 }
 
