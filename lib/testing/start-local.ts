@@ -41,7 +41,7 @@ export interface LocalCloud extends LocalClient, AsyncDisposable {
   fault(rule: FaultRule): () => void;
   /** Moves a virtual clock on, and waits for all that happens on the way. @throws with the machine's own clock */
   advance(duration: Duration): Promise<void>;
-  /** Resolves once nothing is left to do now; what waits for its time stays, also a handler that waits for a virtual clock. */
+  /** Resolves once nothing is left to do now; what waits for its time stays, be it a handler on a virtual clock. */
   idle(): Promise<void>;
   /** What a function has made use of so far, of all it is permitted. */
   usedVerbs(functionName: string): readonly UsedVerb[];
