@@ -4,6 +4,8 @@ import { Config } from "@pulumi/pulumi";
 const programs = {
   videos: () => import("./videos.ts"),
   tasks: () => import("./tasks.ts"),
+  flows: () => import("./flows.ts"),
+  streams: () => import("./streams.ts"),
   platform: () => import("./platform.ts"),
 };
 

@@ -5,16 +5,18 @@ export interface EngineCase {
   /** The packages of its providers. */
   readonly providers: readonly Package[];
   readonly config: Readonly<Record<string, Setting>>;
+  /** And where its Kafka is. */
+  readonly kafka: Readonly<Record<string, Setting>>;
   /** A function's code as an object of its own, by the end of its type. */
   readonly code: string;
   /** A function, by the end of its type. */
   readonly function: string;
-  /** What runs the attempts of the stacks' tasks, by the end of its type. */
-  readonly worker: string;
+  /** What a changed handler of each stack changes, by the end of its type and its name. */
+  readonly changed: Readonly<Record<"videos" | "tasks" | "streams", readonly string[]>>;
   /** What cannot be changed, so that every change makes another; no data is in them. */
   readonly revisions: readonly string[];
   /** What is there when a stack is destroyed, by the end of its type and its id without hashes, in the alphabet's order. */
-  readonly keeps: Readonly<Record<"videos" | "tasks" | "parts", readonly string[]>>;
+  readonly keeps: Readonly<Record<"videos" | "tasks" | "streams" | "parts", readonly string[]>>;
 }
 
 /** A bucket and the settings that are resources of their own. */
@@ -33,9 +35,20 @@ export const MATRIX: Readonly<Record<Package, EngineCase>> = {
   alicloud: {
     providers: ["alicloud"],
     config: { "millrace:region": "cn-hangzhou", "millrace:contactGroups": '["operators"]' },
+    kafka: {
+      "millrace:kafka": JSON.stringify({
+        brokers: ["alikafka-post-cn-1-1-vpc.alikafka.aliyuncs.com:9092"],
+        instance: "alikafka_post-cn-1",
+      }),
+      "millrace:existing": JSON.stringify({ network: { vpc: "vpc-1", vswitch: "vsw-1", securityGroup: "sg-1" } }),
+    },
     code: "BucketObject",
     function: "V3Function",
-    worker: "V3Function",
+    changed: {
+      tasks: ["V3Function reports-task-work", "BucketObject reports-task-work-code"],
+      videos: ["V3Function videos-transcode-work", "BucketObject videos-transcode-work-code"],
+      streams: ["V3Function orders-on-failure", "BucketObject orders-on-failure-code"],
+    },
     revisions: [],
     keeps: {
       videos: [
@@ -45,6 +58,18 @@ export const MATRIX: Readonly<Record<Package, EngineCase>> = {
         "Table tables:alicloud_cn_hangzhou_tasks",
       ],
       tasks: ["Instance tables", "Table tables:alicloud_cn_hangzhou_tasks"],
+      streams: [
+        "AccessGroup logs-files:standard",
+        "AccessRule rule",
+        "Bucket logs-archive",
+        "FileSystem nas",
+        "Instance tables",
+        "MountTarget mount",
+        "Table tables:alicloud_cn_hangzhou_tasks",
+        "Table tables:logs_slots",
+        "Topic alikafka_post-cn-1:logs-lines",
+        "Topic alikafka_post-cn-1:orders-source",
+      ],
       parts: [
         "Bucket parts-kept",
         "Instance tables",
@@ -56,13 +81,35 @@ export const MATRIX: Readonly<Record<Package, EngineCase>> = {
   aws: {
     providers: ["aws"],
     config: { "millrace:region": "us-east-1", "millrace:alarmEmails": '["operators@example.com"]' },
+    kafka: {
+      "millrace:kafka": JSON.stringify({
+        brokers: ["b-1.shop.a1.c2.kafka.us-east-1.amazonaws.com:9096"],
+        instance: "arn:aws:kafka:us-east-1:123456789012:cluster/shop/751d2973-a626-431c-9d4e-d7975eb44dd7-2",
+      }),
+      "millrace:kafkaUser": "arn:aws:secretsmanager:us-east-1:123456789012:secret:AmazonMSK_shop-Ab12Cd",
+      "millrace:existing": JSON.stringify({ network: { subnets: ["subnet-1"], securityGroups: ["sg-1"] } }),
+    },
     code: "BucketObjectv2",
     function: "Function",
-    worker: "TaskDefinition",
+    changed: {
+      tasks: ["TaskDefinition reports-task-work", "BucketObjectv2 reports-task-work-code"],
+      videos: ["TaskDefinition videos-transcode-work", "BucketObjectv2 videos-transcode-work-code"],
+      streams: ["Function orders-on-failure", "BucketObjectv2 orders-on-failure-code"],
+    },
     revisions: ["TaskDefinition"],
     keeps: {
       videos: [...bucketOnAws("videos-outputs"), ...bucketOnAws("videos-uploads"), "Table aws-us-east-1-tasks"].sort(),
       tasks: ["Table aws-us-east-1-tasks"],
+      streams: [
+        "AccessPoint fsap",
+        ...bucketOnAws("logs-archive"),
+        "FileSystem fs",
+        "FileSystemPolicy fs",
+        "Table aws-us-east-1-tasks",
+        "Table logs-slots",
+        "Topic logs-lines",
+        "Topic orders-source",
+      ],
       parts: [
         ...bucketOnAws("parts-kept"),
         "BucketVersioning parts-kept",
@@ -83,13 +130,32 @@ export const MATRIX: Readonly<Record<Package, EngineCase>> = {
       },
       "millrace:alarms": "prometheus-operator",
     },
+    kafka: {
+      "millrace:kafka": JSON.stringify({
+        brokers: ["main-kafka-bootstrap.kafka.svc:9093"],
+        instance: "kafka/main",
+      }),
+      "millrace:kafkaUser": "kafka-user",
+      "millrace:storageClass": "nfs",
+      "millrace:existing": JSON.stringify({ namespace: "media" }),
+    },
     code: "BucketObjectv2",
     function: "Deployment",
-    worker: "CronJob",
+    changed: {
+      tasks: ["CronJob reports-task-work", "BucketObjectv2 reports-task-work-code"],
+      videos: ["CronJob videos-transcode-work", "BucketObjectv2 videos-transcode-work-code"],
+      streams: ["Deployment orders-on-failure", "BucketObjectv2 orders-on-failure-code"],
+    },
     revisions: ["Job", "ConfigMap"],
     keeps: {
       videos: [...bucketInStore("videos-outputs"), ...bucketInStore("videos-uploads")].sort(),
       tasks: [],
+      streams: [
+        ...bucketInStore("logs-archive"),
+        "KafkaTopic kafka/logs-lines",
+        "KafkaTopic kafka/orders-source",
+        "PersistentVolumeClaim media/logs-files",
+      ],
       parts: [...bucketInStore("parts-kept"), "BucketVersioning parts-kept"],
     },
   },

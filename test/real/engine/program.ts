@@ -10,6 +10,8 @@ import { outcomeOf } from "./outcome.ts";
 /** What the process is told. */
 export interface ProgramOrder {
   readonly verb: "preview" | "up";
+  /** Whether it looks first at what is there. */
+  readonly refresh: boolean;
   /** The program, from whose folder it runs, as `main` of Pulumi.yaml has it. */
   readonly file: string;
   readonly folder: string;
@@ -24,9 +26,9 @@ if (import.meta.main) {
   });
 }
 
-async function run({ verb, file, folder, workDir, stack: stackName }: ProgramOrder) {
+async function run({ verb, refresh, file, folder, workDir, stack: stackName }: ProgramOrder) {
   process.chdir(folder);
   const stack = await LocalWorkspace.selectStack({ stackName, workDir });
   const program = async () => ({ ...(await import(pathToFileURL(file).href)) });
-  return outcomeOf((onEvent, onOutput) => stack[verb]({ program, onEvent, onOutput, color: "never" }));
+  return outcomeOf((onEvent, onOutput) => stack[verb]({ program, refresh, onEvent, onOutput, color: "never" }));
 }
