@@ -15,10 +15,10 @@ export default defineConfig({
     maxWorkers: 3, // they wait for four tenths of their time: for servers, leases, the engine
     sequence: {
       sequencer: longestFirst([
-        "test/real/package.test.ts",
         "test/real/engine-kubernetes.test.ts",
         "test/real/engine-aws.test.ts",
         "test/real/engine-alicloud.test.ts",
+        "test/real/package.test.ts",
         "test/real/python-package.test.ts",
         "test/real/sliced.test.ts",
         "test/real/kills.test.ts",
