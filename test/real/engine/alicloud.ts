@@ -522,12 +522,16 @@ function checkDocument(document: Rules, isTrust: boolean): void {
           actions.every((action) => /^[a-z]+:[A-Z][A-Za-z]+$/.test(action)),
         )
         .must("Action", "at least one", (actions: readonly string[]) => actions.length > 0)
-        .must("Resource", `${ARN_WORDS}, and no * alone`, (resources: readonly string[]) =>
-          resources.every((resource) => ARN.test(resource)),
+        .must("Resource", `${ARN_WORDS}; * alone only for calls of CloudFlow's`, (resources: readonly string[]) =>
+          resources.every((resource) => ARN.test(resource) || (resource === "*" && isOfFlows(statement))),
         )
         .must("Resource", "at least one", (resources: readonly string[]) => resources.length > 0);
     });
 }
+
+/** CloudFlow's calls know no resource. https://api.aliyun.com/document/fnf/2019-03-15/StartExecution */
+const isOfFlows = (statement: Rules): boolean =>
+  ((statement.value("Action") ?? []) as readonly string[]).every((action) => action.startsWith("fnf:"));
 
 function checkCidr(all: Rules): void {
   all.matches("cidrBlock", /^(10|172|192)(\.\d{1,3}){3}\/\d{1,2}$/, "a private range such as 10.0.0.0/8");
