@@ -396,7 +396,7 @@ function everywhere(all: () => readonly RegisteredResource[]): void {
         const path = await source.path;
         expect(existsSync(path), key).toBe(true);
         expect(createHash("sha256").update(readFileSync(path)).digest("hex")).toBe(sha256);
-        expect(key).toMatch(/^(?:code|tools)\/[0-9a-f]{20}\.zip$/);
+        expect(key).toMatch(/^(?:code|tools)\/[a-z0-9-]+\/[0-9a-f]{20}\.zip$/);
       }
     }
   });
