@@ -39,6 +39,7 @@ describe("what a flow looks like", () => {
         body: {
           millrace: "step",
           "run.$": "$Context.Execution.Input.run",
+          "done.$": "$Context.Execution.Input.done",
           step: "Split",
           "retries.$": "$Context.Current.RetryCount",
           attempts: 1,
