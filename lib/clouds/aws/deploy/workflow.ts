@@ -154,11 +154,14 @@ const wideMapGrants = (site: Site, scope: Scope, plan: WorkflowPlan): readonly G
 ];
 
 const taskFunctionName = (scope: Scope, plan: WorkflowPlan, task: string): string =>
-  scope.physicalName(FUNCTION_NAME, plan.name, `runs-${task}`);
+  scope.physicalName(FUNCTION_NAME, plan.name, taskFunctionId(scope, task));
+
+/** By the task's stem, which stays when the construct is renamed: the function's old name is then found. */
+const taskFunctionId = (scope: Scope, task: string): string => `runs-${scope.plan(task).stem}`;
 
 /** The function that submits runs of a task for a workflow, and looks how they went. */
 function taskFunction(site: Site, scope: Scope, plan: WorkflowPlan, task: string): Built {
-  const id = `runs-${task}`;
+  const id = taskFunctionId(scope, task);
   const link = { part: task, actions: ["task.submit", "task.read", "task.control"] } as const;
   const asking = functionBeside(plan, id, { handler: { id: "flows/task" }, links: { task: link } });
   const inside = scopeBeside(scope, plan, id);
