@@ -252,6 +252,13 @@ const CASES: readonly Case[] = [
   [kubernetes, "kubernetes:core/v1:ConfigMap", OBJECT, { metadata: { name: "Work" } }, ["metadata.name"]],
   [
     kubernetes,
+    "kubernetes:core/v1:Secret",
+    { metadata: { name: "flow.service-account-token" } },
+    { metadata: { name: "flow..token" } },
+    ["metadata.name"],
+  ],
+  [
+    kubernetes,
     "kubernetes:batch/v1:CronJob",
     { ...OBJECT, spec: { schedule: "*/5 * * * *" } },
     { metadata: { name: "w".repeat(53) }, spec: { schedule: "0 */5 * * * *" } },

@@ -181,7 +181,8 @@ async function createStack(
     destroy: () => runVerb(stack, "destroy"),
     // Not `stack.exportStack()`, which shows secrets.
     async state() {
-      const { stdout } = await exec(cli, ["stack", "export", "--stack", stackName], { cwd: workDir, env });
+      const options = { cwd: workDir, env, maxBuffer: Number.POSITIVE_INFINITY };
+      const { stdout } = await exec(cli, ["stack", "export", "--stack", stackName], options);
       return JSON.parse(stdout) as Deployment;
     },
   };
@@ -209,7 +210,8 @@ async function runProgram(order: ProgramOrder, env: Readonly<Record<string, stri
   child.stderr!.on("data", (chunk: Buffer) => {
     said += chunk;
   });
-  const ended = once(child, "exit");
+  // Not "exit", after which what it sent and said may still be on its way.
+  const ended = once(child, "close");
   child.send(order);
   const outcome = await Promise.race([
     once(child, "message").then(([message]) => message as Outcome),

@@ -98,7 +98,7 @@ export const service: Service = {
     "kubernetes:monitoring.coreos.com/v1:PrometheusRule": object([]),
   },
   invokes: {},
-  check: (_, ...args) => rules(checkMetadata)(...args),
+  check: (type, ...args) => rules((all) => checkMetadata(all, type))(...args),
   deletesFirst: true,
 };
 
@@ -119,10 +119,17 @@ const isQuantity = (text: string): boolean => /^\d+(\.\d+)?([KMGTPE]i|[mkMGTPE])
 const LABEL = /^([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?$/;
 const LABEL_NAME = /^([a-z0-9.-]{1,253}\/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/;
 
-function checkMetadata(all: Rules): void {
-  all
-    .matches("metadata.name", /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "1 to 63 of a-z, 0-9 and -, no - at its ends")
-    .matches("metadata.namespace", /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/);
+/** What is in a host's name, between its dots. */
+const WORD = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
+const NAME = new RegExp(`^${WORD}$`);
+const DOTTED_NAME = new RegExp(`^(?=.{1,253}$)${WORD}(\\.${WORD})*$`);
+
+function checkMetadata(all: Rules, type: string): void {
+  // Most may have dots in their names; of ours only a Secret has, as Argo Workflows looks for it:
+  // https://argo-workflows.readthedocs.io/en/latest/manually-create-secrets/
+  if (type.endsWith(":Secret")) all.matches("metadata.name", DOTTED_NAME, "up to 253 of a-z, 0-9, - and single dots");
+  else all.matches("metadata.name", NAME, "1 to 63 of a-z, 0-9 and -, no - at its ends");
+  all.matches("metadata.namespace", NAME);
   for (const field of ["metadata.labels", "spec.template.metadata.labels", "spec.selector.matchLabels"]) {
     all.must(field, "names and values of at most 63 letters, digits, -, _ and .", (labels: object) =>
       Object.entries(labels).every(([name, value]) => LABEL_NAME.test(name) && LABEL.test(value as string)),

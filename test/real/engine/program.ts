@@ -21,8 +21,8 @@ export interface ProgramOrder {
 
 if (import.meta.main) {
   process.once("message", async (order: ProgramOrder) => {
-    process.send!(await run(order));
-    process.disconnect();
+    // A long outcome is not sent at once, and whoever disconnects before loses it.
+    process.send!(await run(order), () => process.disconnect());
   });
 }
 

@@ -20,6 +20,18 @@ const PROGRAMS = {
     },
     rename: (text: string) => renamed(text, 'VideoTranscodePipeline("videos"', 'VideoTranscodePipeline("clips"'),
   },
+  flows: {
+    handler: {
+      file: "examples/map-reduce-flow/counts.ts",
+      change: (text: string) => text.replace("sum += value", "sum += Number(value)"),
+    },
+    rename: (text: string) =>
+      [
+        ['MapReduceFlow("counts"', 'MapReduceFlow("tallies"'],
+        ['VideoTranscodePipeline("films"', 'VideoTranscodePipeline("clips"'],
+        ['LargeObjectTransfer("copies"', 'LargeObjectTransfer("moves"'],
+      ].reduce((all, [before, after]) => renamed(all, before!, after!), text),
+  },
   streams: {
     handler: {
       file: "examples/kafka-etl-pipeline/undo.ts",
@@ -43,6 +55,8 @@ function renamed(text: string, before: string, after: string): string {
   return `${text.slice(0, start)}${args}}, { aliases: [{ name: "${name}" }] });\n${text.slice(end + 4)}`;
 }
 
+const withoutSql = (text: string): string => text.replace(/new MapReduceFlow\("orders", .+?^}\);\n/ms, "");
+
 /** Deploys every stack to a cloud with the real engine and a stand-in of the cloud's provider. */
 export function testEngine(cloud: Package): void {
   const target = MATRIX[cloud];
@@ -60,13 +74,14 @@ export function testEngine(cloud: Package): void {
   });
   afterAll(() => engine?.close());
 
-  for (const name of ["tasks", "videos", "streams"] as const) {
+  for (const name of ["tasks", "videos", "flows", "streams"] as const) {
     describe(`stacks/${name}.ts on ${cloud}`, () => {
       const { handler, rename } = PROGRAMS[name];
       let stack: TestStack;
       let isNew: (key: string) => boolean;
       beforeAll(async () => {
         isNew = await newcomers(engine);
+        if (name === "flows" && !target.sql) await engine.edit("stacks/flows.ts", withoutSql);
         stack = await engine.stack(name, "stacks/index.ts", config(name));
       });
 
