@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { isObject } from "../shared/is-object.ts";
 import type { Clock } from "./clock.ts";
 import type { FunctionInvoked } from "./events.ts";
 import type { SubmitOptions } from "./tasks/task.ts";
@@ -45,6 +46,3 @@ export function toFunctionInvoked(
   const { id, payload, options, time } = call;
   return { type: "function.invoked", id, payload, ...(options && { options }), time };
 }
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null;

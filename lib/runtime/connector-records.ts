@@ -1,3 +1,4 @@
+import { isObject } from "../shared/is-object.ts";
 import type { TopicRecord } from "./consumed.ts";
 import { MillraceError } from "./errors.ts";
 import type { StreamRecord } from "./events.ts";
@@ -82,6 +83,3 @@ const headerBytes = (value: unknown): Uint8Array =>
     : isThere(value)
       ? bytesOf(value)
       : new Uint8Array();
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null;

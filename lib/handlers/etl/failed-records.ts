@@ -4,6 +4,7 @@ import { type ErrorRecord, MillraceError } from "../../runtime/errors.ts";
 import type { BucketReader, TaskController } from "../../runtime/ports.ts";
 import { type RecordsReference, recordFromWire, type WireConsumed } from "../../runtime/stream-records.ts";
 import type { Envelope } from "../../runtime/tasks/envelope.ts";
+import { isObject } from "../../shared/is-object.ts";
 import type { DeadLetter } from "./dead-letter.ts";
 import { type ConnectorRecord, fromConnector } from "./records.ts";
 
@@ -141,6 +142,3 @@ function parsed(text: string): unknown {
   const isJson = /^\s*[[{]/.test(text);
   return JSON.parse(isJson ? text : Buffer.from(text, "base64").toString("utf8"));
 }
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -1,5 +1,6 @@
 import { toFunctionInvoked } from "../../../runtime/calls.ts";
 import type { BucketCreated, QueueReceived, ScheduleFired, SourceEvent } from "../../../runtime/events.ts";
+import { isObject } from "../../../shared/is-object.ts";
 import { toStreamConsumed } from "./kafka-events.ts";
 import { unpackMessage } from "./message-body.ts";
 
@@ -119,6 +120,3 @@ const toIso = (time: string, otherwise = new Date(0).toISOString()): string => {
   const date = new Date(time);
   return Number.isNaN(date.getTime()) ? otherwise : date.toISOString();
 };
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null;

@@ -1,5 +1,6 @@
 import { toFunctionInvoked } from "../../../runtime/calls.ts";
 import type { BucketCreated, QueueReceived, ScheduleFired, SourceEvent } from "../../../runtime/events.ts";
+import { isObject } from "../../../shared/is-object.ts";
 import { isKafkaBatch, toStreamConsumed } from "./kafka-events.ts";
 import { fromSqs } from "./message.ts";
 
@@ -169,6 +170,3 @@ const toIso = (time: string, otherwise: string): string => {
   const date = new Date(time);
   return Number.isNaN(date.getTime()) ? otherwise : date.toISOString();
 };
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null;

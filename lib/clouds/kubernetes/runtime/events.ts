@@ -1,6 +1,7 @@
 import { toFunctionInvoked } from "../../../runtime/calls.ts";
 import type { BucketCreated, QueueReceived, ScheduleFired, SourceEvent } from "../../../runtime/events.ts";
 import type { Message } from "../../../runtime/ports.ts";
+import { isObject } from "../../../shared/is-object.ts";
 import type { TimedCall } from "./publish.ts";
 
 /** What a message on a function's own subject asks for: one event, or a look at its buckets. */
@@ -123,6 +124,3 @@ export function parse(text: string): unknown {
     return text;
   }
 }
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === "object" && value !== null;
