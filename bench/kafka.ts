@@ -27,6 +27,22 @@ const CONTENDERS = {
 const LONGEST = 300_000;
 type Name = keyof typeof CONTENDERS;
 
+/** What figures call those that others are compared with. */
+const PEERS = {
+  ours: "ours, at least once",
+  kafkajs: "kafkajs eachBatch",
+  bare: "the client's own loop",
+  confluent: "confluent-kafka in Python",
+  bento: "Bento",
+} as const;
+
+interface Goal {
+  /** Of the peer's rate. */
+  readonly atLeast?: number;
+  /** What is said of ours beside. */
+  readonly how?: string;
+}
+
 /** JSON from one topic to another of the same Kafka: what our consumer and producer add to the work, and what theirs do. */
 export const bench: Bench = {
   title: "JSON copied from topic to topic, two fields changed",
@@ -71,70 +87,36 @@ export const bench: Bench = {
       const { alicloud, others } = await findNodes();
       const node20 = alicloud === others ? undefined : alicloud;
       const latency = await handlerLatency(kafka, { folder, runs, rounds: quick ? 3 : 20, node20, say });
-      const perCpu = (name: Name) => count / medianOf(samples[name], ({ cpu }) => cpu);
-      const perSecond = (name: Name) => count / medianOf(samples[name], ({ wall }) => wall);
-      const kafkajs = (value: number) => ({ name: "kafkajs eachBatch", value });
-      const bare = (value: number) => ({ name: "the client's own loop", value });
-      const confluent = (value: number) => ({ name: "confluent-kafka in Python", value });
-      const bento = (value: number) => ({ name: "Bento", value });
+      const beside = (
+        per: "CPU second" | "second",
+        own: Name,
+        peer: keyof typeof PEERS,
+        { atLeast, how }: Goal = {},
+      ) => {
+        const rate = (name: Name) =>
+          count / medianOf(samples[name], ({ wall, cpu }) => (per === "second" ? wall : cpu));
+        return {
+          what: `messages per ${per}${how === undefined ? "" : `, ${how}`}`,
+          ours: rate(own),
+          peer: { name: PEERS[peer], value: rate(peer) },
+          ...(atLeast !== undefined && { goal: { atLeast } }),
+        };
+      };
+      const [inPython, once] = ["operator in Python", "exactly once"];
       return {
         figures: [
-          {
-            what: "messages per CPU second",
-            ours: perCpu("ours"),
-            peer: kafkajs(perCpu("kafkajs")),
-            goal: { atLeast: 1.3 },
-          },
-          { what: "messages per second", ours: perSecond("ours"), peer: kafkajs(perSecond("kafkajs")) },
-          {
-            what: "messages per CPU second",
-            ours: perCpu("ours"),
-            peer: bare(perCpu("bare")),
-            goal: { atLeast: 0.97 },
-          },
-          { what: "messages per second", ours: perSecond("ours"), peer: bare(perSecond("bare")) },
-          {
-            what: "messages per CPU second",
-            ours: perCpu("ours"),
-            peer: confluent(perCpu("confluent")),
-            goal: { atLeast: 1 },
-          },
-          {
-            what: "messages per second",
-            ours: perSecond("ours"),
-            peer: confluent(perSecond("confluent")),
-            goal: { atLeast: 1 },
-          },
-          {
-            what: "messages per CPU second, operator in Python",
-            ours: perCpu("python"),
-            peer: confluent(perCpu("confluent")),
-            goal: { atLeast: 0.9 },
-          },
-          {
-            what: "messages per second, operator in Python",
-            ours: perSecond("python"),
-            peer: confluent(perSecond("confluent")),
-          },
-          {
-            what: "messages per CPU second",
-            ours: perCpu("ours"),
-            peer: bento(perCpu("bento")),
-            goal: { atLeast: 2 },
-          },
-          {
-            what: "messages per second",
-            ours: perSecond("ours"),
-            peer: bento(perSecond("bento")),
-            goal: { atLeast: 1 },
-          },
-          {
-            what: "messages per second, exactly once",
-            ours: perSecond("exactly"),
-            peer: { name: "ours, at least once", value: perSecond("ours") },
-            goal: { atLeast: 0.85 },
-          },
-          { what: "messages per CPU second, exactly once", ours: perCpu("exactly"), peer: kafkajs(perCpu("kafkajs")) },
+          beside("CPU second", "ours", "kafkajs", { atLeast: 1.3 }),
+          beside("second", "ours", "kafkajs"),
+          beside("CPU second", "ours", "bare", { atLeast: 0.97 }),
+          beside("second", "ours", "bare"),
+          beside("CPU second", "ours", "confluent", { atLeast: 1 }),
+          beside("second", "ours", "confluent", { atLeast: 1 }),
+          beside("CPU second", "python", "confluent", { atLeast: 0.9, how: inPython }),
+          beside("second", "python", "confluent", { how: inPython }),
+          beside("CPU second", "ours", "bento", { atLeast: 2 }),
+          beside("second", "ours", "bento", { atLeast: 1 }),
+          beside("second", "exactly", "ours", { atLeast: 0.85, how: once }),
+          beside("CPU second", "exactly", "kafkajs", { how: once }),
           ...latency,
         ],
         notes: [
