@@ -20,6 +20,8 @@ import { findTools } from "./host/tools.ts";
 
 /** Editors save a file in several steps, and several files at once. */
 const SAVING_MILLISECONDS = 50;
+/** Between two looks for files that are not there. */
+const LOOK_MILLISECONDS = 500;
 
 /** What `millrace dev` takes, and what tests steer beside it. */
 export interface StartDevOptions extends DevOptions {
@@ -65,6 +67,7 @@ class LocalProgram {
   /** Changed in edits that were refused: what they ask for is still to be done. */
   readonly #refused = new Set<string>();
   #taking = Promise.resolve();
+  #looking: NodeJS.Timeout | undefined;
   #isEnding = false;
 
   constructor(options: StartDevOptions) {
@@ -111,6 +114,7 @@ class LocalProgram {
       dropFolder,
       end: async () => {
         this.#isEnding = true;
+        clearInterval(this.#looking);
         await this.#watcher?.close();
         await this.#taking;
         await server.close();
@@ -199,8 +203,7 @@ class LocalProgram {
       // Seen for the first time: an edit only if it was saved after we read it. By the time of its name, not of its
       // content, which a file that is moved here brings along.
       if (event === "add" && stats!.ctimeMs < this.#readAt) return;
-      if (this.#changed.size === 0) setTimeout(() => this.#takeEdits(host), SAVING_MILLISECONDS);
-      this.#changed.add(resolve(path));
+      this.#note(host, path);
     });
     await new Promise<void>((ready) => watcher.once("ready", () => ready()));
   }
@@ -215,6 +218,22 @@ class LocalProgram {
     ];
   }
 
+  #note(host: LocalHost, path: string): void {
+    if (this.#changed.size === 0) setTimeout(() => this.#takeEdits(host), SAVING_MILLISECONDS);
+    this.#changed.add(resolve(path));
+  }
+
+  /** A watcher misses a file that comes just while it is told of it: until the next edit, somebody else looks. */
+  #lookForMissing(host: LocalHost): void {
+    const missing = this.#inputs().filter((path) => !existsSync(path));
+    if (missing.length === 0) return;
+    this.#looking = setInterval(() => {
+      const come = missing.filter((path) => existsSync(path));
+      if (come.length > 0) clearInterval(this.#looking);
+      for (const path of come) this.#note(host, path);
+    }, LOOK_MILLISECONDS).unref();
+  }
+
   #takeEdits(host: LocalHost): void {
     const changed = this.#changed;
     this.#changed = new Set();
@@ -224,6 +243,7 @@ class LocalProgram {
   /** A file of the program itself means a new plan; a handler's file means only new code. */
   async #take(host: LocalHost, saved: ReadonlySet<string>): Promise<void> {
     if (this.#isEnding) return;
+    clearInterval(this.#looking);
     const { onEvent } = this.#options;
     const changed = new Set([...this.#refused, ...saved]);
     const began = performance.now();
@@ -250,7 +270,9 @@ class LocalProgram {
       if (error instanceof BundleError) this.#watcher?.add([...error.files]);
     }
     // One that is closed would watch again, and the process never end.
-    if (!this.#isEnding) this.#watcher?.add(this.#inputs());
+    if (this.#isEnding) return;
+    this.#watcher?.add(this.#inputs());
+    this.#lookForMissing(host);
   }
 
   #isOutOfDate(name: string, changed: ReadonlySet<string>): boolean {
